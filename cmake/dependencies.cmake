@@ -1,0 +1,38 @@
+# Finds the libraries named in packages.txt. Also installed, for find_package(mica).
+
+# mica_need(NAME FOUND): one sentence and the end, unless FOUND: what is missing, where it was looked for, what to install.
+function(mica_need name found)
+  if(found)
+    return()
+  endif()
+  file(STRINGS ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/packages.txt line REGEX "^${name} ")
+  string(REGEX REPLACE "^[^ ]+ +([^ ]+) +(.*)$" "\\1;\\2" columns "${line}")
+  list(GET columns 0 package)
+  list(GET columns 1 purpose)
+  set(places ${CMAKE_PREFIX_PATH} ${CMAKE_SYSTEM_PREFIX_PATH})
+  list(JOIN places ", " places)
+  message(FATAL_ERROR "Mica needs ${name} (${purpose}), which was not found under ${places}: on Debian run "
+                      "'apt-get install ${package}', elsewhere add its prefix to CMAKE_PREFIX_PATH.")
+endfunction()
+
+# oneDNN by header and library: Debian's own CMake package asks for OpenCL, which is not used here.
+if(MICA_ONEDNN AND NOT TARGET mica_onednn)
+  find_path(MICA_ONEDNN_INCLUDE oneapi/dnnl/dnnl.hpp)
+  find_library(MICA_ONEDNN_LIBRARY dnnl)
+  set(MICA_ONEDNN_FOUND FALSE)
+  if(MICA_ONEDNN_INCLUDE AND MICA_ONEDNN_LIBRARY)
+    set(MICA_ONEDNN_FOUND TRUE)
+  endif()
+  mica_need(oneDNN ${MICA_ONEDNN_FOUND})
+  add_library(mica_onednn INTERFACE IMPORTED)
+  target_include_directories(mica_onednn INTERFACE ${MICA_ONEDNN_INCLUDE})
+  target_link_libraries(mica_onednn INTERFACE ${MICA_ONEDNN_LIBRARY})
+endif()
+if(MICA_OPENMP)
+  find_package(OpenMP COMPONENTS CXX REQUIRED)
+endif()
+find_package(Threads REQUIRED)
+foreach(package fmt nlohmann_json ZLIB CURL OpenSSL)
+  find_package(${package} QUIET)
+  mica_need(${package} "${${package}_FOUND}")
+endforeach()

@@ -1,0 +1,15 @@
+// The contexts that ops hand to kernels: one for each calling thread and device.
+#pragma once
+
+#include <mica/kernels/cpu/context.h>
+
+namespace mica {
+
+kernels::Cpu& cpu_context();  // the calling thread's
+
+// Threads that CPU ops use from now on: those of this thread at once, of other threads when they start. The default
+// is $OMP_NUM_THREADS, else one for each core. Throws Error unless 1 <= threads <= 1024.
+void set_num_threads(int threads);
+int num_threads();
+
+}  // namespace mica

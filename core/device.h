@@ -1,0 +1,31 @@
+// Where a tensor's elements live. This build has the CPU; asking for CUDA throws a DeviceError that says so.
+#pragma once
+
+#include <string>
+
+namespace mica {
+
+class Device {
+ public:
+  enum class Kind { cpu, cuda };
+
+  constexpr Device() = default;
+  static constexpr Device cpu() { return Device(Kind::cpu, 0); }
+  static Device cuda(int index = 0);  // throws DeviceError where the build or the machine has none
+
+  constexpr Kind kind() const { return kind_; }
+  constexpr int index() const { return index_; }
+  constexpr bool operator==(const Device&) const = default;
+
+ private:
+  constexpr Device(Kind kind, int index) : kind_(kind), index_(index) {}
+  Kind kind_ = Kind::cpu;
+  int index_ = 0;
+};
+
+std::string to_string(Device device);  // "cpu", "cuda:0"
+
+// Empty where CUDA can be used, otherwise one sentence that says why it cannot.
+std::string why_no_cuda();
+
+}  // namespace mica

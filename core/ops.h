@@ -1,0 +1,11 @@
+// Every op.
+#pragma once
+
+#include <mica/core/ops/batch_norm.h>
+#include <mica/core/ops/conv2d.h>
+#include <mica/core/ops/dropout.h>
+#include <mica/core/ops/elementwise.h>
+#include <mica/core/ops/linear.h>
+#include <mica/core/ops/loss.h>
+#include <mica/core/ops/pool.h>
+#include <mica/core/ops/reduce.h>

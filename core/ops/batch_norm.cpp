@@ -1,0 +1,102 @@
+#include <mica/core/autograd.h>
+#include <mica/core/dispatch.h>
+#include <mica/core/error.h>
+#include <mica/core/ops/batch_norm.h>
+#include <mica/kernels/batch_norm.h>
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace mica {
+namespace {
+
+kernels::BatchNormDims check(const Tensor& x, const std::array<const Tensor*, 4>& per_channel, bool from_batch) {
+  require_floating("batch_norm", "the input", x);
+  if (x.rank() != 2 && x.rank() != 4)
+    throw ShapeError(fmt::format("batch_norm: expected an input of shape (N, C) or (N, C, H, W), got {}", to_string(x.shape())));
+  const kernels::BatchNormDims d{x.size(1) == 0 ? 0 : x.numel() / x.size(1), x.size(1)};
+  constexpr const char* names[] = {"weight", "bias", "running_mean", "running_var"};
+  for (std::size_t i = 0; i < per_channel.size(); ++i) {
+    const Tensor& t = *per_channel[i];
+    if (!t.defined() && i >= 2) continue;
+    require_same_type("batch_norm", x, t);
+    if (t.shape() != Shape{d.channels})
+      throw ShapeError(fmt::format("batch_norm: expected {} of shape {}, one for each channel, got {} (input {})", names[i],
+                                   d.channels, to_string(t.shape()), to_string(x.shape())));
+  }
+  if (from_batch && d.rows < 2)
+    throw ShapeError(fmt::format("batch_norm: expected more than one value per channel in training, got input {}; use a larger "
+                                 "batch, or eval()",
+                                 to_string(x.shape())));
+  return d;
+}
+
+// scale = w / √(var + eps), shift = b − mean·scale, inverse_std = 1 / √(var + eps).
+template <class T>
+void fold(std::int64_t channels, double eps, const T* w, const T* b, const T* mean, const T* variance, T* scale, T* shift, T* inverse_std) {
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const double s = 1 / std::sqrt(static_cast<double>(variance[c]) + eps);
+    const double by = s * static_cast<double>(w[c]);
+    inverse_std[c] = static_cast<T>(s);
+    scale[c] = static_cast<T>(by);
+    shift[c] = static_cast<T>(static_cast<double>(b[c]) - static_cast<double>(mean[c]) * by);
+  }
+}
+
+template <class T>
+void update_running(const kernels::BatchNormDims& d, double momentum, const T* mean, const T* variance, T* running_mean, T* running_var) {
+  const double n = static_cast<double>(d.rows), keep = 1 - momentum;
+  for (std::int64_t c = 0; c < d.channels; ++c) {
+    running_mean[c] = static_cast<T>(keep * static_cast<double>(running_mean[c]) + momentum * static_cast<double>(mean[c]));
+    running_var[c] = static_cast<T>(keep * static_cast<double>(running_var[c]) +
+                                    momentum * static_cast<double>(variance[c]) * n / (n - 1));
+  }
+}
+
+}  // namespace
+
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor running_mean, Tensor running_var,
+                  const BatchNormOptions& options) {
+  const bool from_batch = options.training || !running_mean.defined();
+  const kernels::BatchNormDims d = check(x, {&weight, &bias, &running_mean, &running_var}, from_batch);
+  kernels::Epilogue epilogue{options.relu, options.training ? options.dropout : kernels::Dropout{}};
+  if (epilogue.dropout.p > 0 && !epilogue.relu) throw Error("batch_norm: fused dropout needs a fused relu");
+  const auto per_channel = [&] { return Tensor::empty({d.channels}, x.dtype(), x.device()); };
+  Tensor mean = per_channel(), inverse_std = per_channel(), y = Tensor::empty(x.shape(), x.dtype(), x.device());
+  dispatch_floating(x, [&](auto& context, auto t) {
+    using T = decltype(t);
+    Tensor variance = per_channel(), scale = per_channel(), shift = per_channel();
+    if (from_batch) {
+      kernels::batch_norm_statistics(context, d, x.data<T>(), mean.data<T>(), variance.data<T>());
+      if (running_mean.defined()) {
+        update_running(d, options.momentum, mean.data<T>(), variance.data<T>(), running_mean.data<T>(), running_var.data<T>());
+        running_mean.bump_version();
+        running_var.bump_version();
+      }
+    } else {
+      mean = running_mean.clone();
+      variance = running_var;
+    }
+    fold(d.channels, options.eps, weight.data<T>(), bias.data<T>(), mean.data<T>(), variance.data<T>(), scale.data<T>(),
+         shift.data<T>(), inverse_std.data<T>());
+    kernels::batch_norm_apply<T>(context, d, x.data<T>(), scale.data<T>(), shift.data<T>(), epilogue, y.data<T>());
+  });
+  const Saved kept_y = options.relu ? Saved("batch_norm", y) : Saved("batch_norm", Tensor());
+  record("batch_norm", y, {x, weight, bias},
+         [=, x = Saved("batch_norm", x), weight = Saved("batch_norm", weight), need_gx = x.requires_grad()](const Tensor& gy) -> Gradients {
+           Tensor gx = need_gx ? Tensor::empty(gy.shape(), gy.dtype(), gy.device()) : Tensor();
+           Tensor gw = Tensor::empty({d.channels}, gy.dtype(), gy.device());
+           Tensor gb = Tensor::empty({d.channels}, gy.dtype(), gy.device());
+           dispatch_floating(gy, [&](auto& context, auto t) {
+             using T = decltype(t);
+             kernels::batch_norm_backward<T>(context, d, x.get().data<T>(), epilogue.relu ? kept_y.get().data<T>() : nullptr,
+                                             gy.data<T>(), mean.data<T>(), inverse_std.data<T>(), weight.get().data<T>(),
+                                             from_batch, epilogue, need_gx ? gx.data<T>() : nullptr, gw.data<T>(), gb.data<T>());
+           });
+           return {gx, gw, gb};
+         });
+  return y;
+}
+
+}  // namespace mica

@@ -1,0 +1,22 @@
+// Batch normalisation over the channels of (N, C) or (N, C, H, W), with PyTorch's meaning. Formulas: kernels/batch_norm.h.
+#pragma once
+
+#include <mica/core/tensor.h>
+#include <mica/kernels/dropout.h>
+
+namespace mica {
+
+struct BatchNormOptions {
+  bool training = false;  // normalise by the batch's statistics, and update the running ones; otherwise by the running ones
+  double momentum = 0.1;  // running = (1 − momentum) · running + momentum · batch, the batch's variance unbiased
+  double eps = 1e-5;
+  bool relu = false;        // fused: ReLU of the result,
+  kernels::Dropout dropout; // and dropout after it; p > 0 needs relu and training
+};
+
+// weight, bias, running_mean, running_var: (C). Without running statistics (undefined), those of the batch are used in
+// evaluation too. Running statistics are changed in place. One value per channel in training is an error.
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor running_mean, Tensor running_var,
+                  const BatchNormOptions& options);
+
+}  // namespace mica

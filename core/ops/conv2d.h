@@ -1,0 +1,19 @@
+// 2-D convolution (cross-correlation) with PyTorch's meaning. Formulas: kernels/conv2d.h.
+#pragma once
+
+#include <mica/core/tensor.h>
+
+#include <array>
+
+namespace mica {
+
+struct Conv2dOptions {
+  std::array<std::int64_t, 2> stride{1, 1}, padding{0, 0}, dilation{1, 1};  // along H, along W
+  std::int64_t groups = 1;
+};
+
+// x (N, C, H, W), weight (O, C/groups, kh, kw), bias (O) or undefined → (N, O, oh, ow), with
+// oh = ⌊(H + 2·padding − dilation·(kh − 1) − 1) / stride⌋ + 1. f32 or f64, all the same.
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dOptions& options = {});
+
+}  // namespace mica

@@ -1,0 +1,13 @@
+// Dropout with PyTorch's meaning: in training each element is 0 with probability p, the others are divided by 1 − p.
+#pragma once
+
+#include <mica/core/random.h>
+#include <mica/core/tensor.h>
+#include <mica/kernels/dropout.h>
+
+namespace mica {
+
+// The mask is a function of key and element number in memory order; give every use a key of its own. p in [0, 1].
+Tensor dropout(const Tensor& x, double p, bool training, const RandomKey& key);
+
+}  // namespace mica

@@ -1,0 +1,52 @@
+#include <mica/core/autograd.h>
+#include <mica/core/dispatch.h>
+#include <mica/core/random.h>
+#include <mica/kernels/dropout.h>
+
+#include <atomic>
+#include <numeric>
+
+namespace mica {
+namespace {
+
+std::atomic<std::uint64_t> seed = 0;
+std::atomic<std::uint32_t> initialized = 0;
+
+}  // namespace
+
+void manual_seed(std::uint64_t value) {
+  seed = value;
+  initialized = 0;
+}
+
+std::uint64_t current_seed() { return seed; }
+
+RandomKey random_key(std::string_view use, std::uint32_t step) {
+  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a, 64 bits
+  for (const char c : use) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return {seed, hash, step};
+}
+
+RandomKey next_initializer_key() { return random_key("initialize", initialized++); }
+
+void uniform_(Tensor& x, double low, double high, const RandomKey& key) {
+  require_floating("uniform_", "the tensor", x);
+  dispatch_floating(x, [&](auto& context, auto t) {
+    kernels::uniform(context, x.numel(), key, low, high, x.data<decltype(t)>());
+  });
+  x.bump_version();
+}
+
+std::vector<std::int64_t> random_permutation(std::int64_t n, const RandomKey& key) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(n));
+  std::iota(order.begin(), order.end(), 0);
+  for (std::int64_t i = n - 1; i > 0; --i) {
+    // The high half of bits · (i + 1): uniform to within n / 2³².
+    const std::uint64_t bits = kernels::random_bits(key, static_cast<std::uint64_t>(i));
+    const auto j = static_cast<std::size_t>(bits * static_cast<std::uint64_t>(i + 1) >> 32);
+    std::swap(order[static_cast<std::size_t>(i)], order[j]);
+  }
+  return order;
+}
+
+}  // namespace mica

@@ -1,0 +1,34 @@
+// Batch normalisation over rows (N·H·W, or N) of channels, with an optional ReLU and dropout in the same pass.
+//   z = x · scale + shift   with scale = w / √(var + eps), shift = b − mean · scale,   y = dropout(relu(z))
+// Training, with n rows, g = gy where y > 0 (times dropout's scale), x̂ = (x − mean) / √(var + eps):
+//   gb = Σ g,   gw = Σ g·x̂,   gx = scale · (g − gb/n − x̂ · gw/n);   in evaluation gx = scale · g.
+// Source: Ioffe and Szegedy, "Batch Normalization", 2015, section 3. f32 and f64.
+#pragma once
+
+#include <mica/kernels/dropout.h>
+
+namespace mica::kernels {
+
+struct BatchNormDims {
+  i64 rows, channels;  // x, y: rows×channels
+};
+
+struct Epilogue {
+  bool relu = false;
+  Dropout dropout;  // p > 0 only together with relu: the mask of both is then y > 0
+};
+
+// mean[channels] and biased variance[channels]. Blocks of rows are summed about their first row and combined in f64 by
+// Chan's formula, so that a mean far from zero costs no precision; the order depends on the sizes alone.
+template <class T> void batch_norm_statistics(Cpu& cpu, const BatchNormDims& d, const T* x, T* mean, T* variance);
+
+template <class T>
+void batch_norm_apply(Cpu& cpu, const BatchNormDims& d, const T* x, const T* scale, const T* shift, const Epilogue& epilogue, T* y);
+
+// inverse_std[channels] = 1 / √(var + eps). y is read only with a ReLU. `training`: were mean and variance x's own?
+// gx may be null; gw and gb are always written.
+template <class T>
+void batch_norm_backward(Cpu& cpu, const BatchNormDims& d, const T* x, const T* y, const T* gy, const T* mean,
+                         const T* inverse_std, const T* w, bool training, const Epilogue& epilogue, T* gx, T* gw, T* gb);
+
+}  // namespace mica::kernels

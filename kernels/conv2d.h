@@ -1,0 +1,24 @@
+// 2-D convolution (cross-correlation, as in PyTorch): images N,H,W,C, filters O,H,W,I. With s, p, d for stride, padding
+// and dilation, and c running over the channels of o's group:
+//   y[n,i,j,o]  = b[o] + Σ_{u,v,c} x[n, i·s − p + u·d, j·s − p + v·d, c] · w[o,u,v,c]
+//   gx[n,·,·,c] = Σ gy[n,i,j,o] · w[o,u,v,c]      over the same pairs
+//   gw[o,u,v,c] = Σ gy[n,i,j,o] · x[n,·,·,c]      gb[o] = Σ_{n,i,j} gy[n,i,j,o]
+// f64 is the definition, by plain loops (conv2d_reference); f32 is oneDNN's where the build has it.
+#pragma once
+
+#include <mica/kernels/cpu/context.h>
+#include <mica/kernels/dims.h>
+
+namespace mica::kernels {
+
+// bias and gb may be null.
+void conv2d_forward(Cpu& cpu, const Conv2dDims& d, const float* x, const float* w, const float* bias, float* y);
+void conv2d_forward(Cpu& cpu, const Conv2dDims& d, const double* x, const double* w, const double* bias, double* y);
+
+void conv2d_backward_data(Cpu& cpu, const Conv2dDims& d, const float* gy, const float* w, float* gx);
+void conv2d_backward_data(Cpu& cpu, const Conv2dDims& d, const double* gy, const double* w, double* gx);
+
+void conv2d_backward_weight(Cpu& cpu, const Conv2dDims& d, const float* x, const float* gy, float* gw, float* gb);
+void conv2d_backward_weight(Cpu& cpu, const Conv2dDims& d, const double* x, const double* gy, double* gw, double* gb);
+
+}  // namespace mica::kernels

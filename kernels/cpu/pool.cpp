@@ -1,0 +1,114 @@
+#include <mica/kernels/cpu/parallel.h>
+#include <mica/kernels/pool.h>
+
+#include <limits>
+
+namespace mica::kernels {
+namespace {
+
+constexpr i64 tile = 32;  // channels that are compared side by side
+
+// For channels [0, count) of output pixel (i, j) of one image: the winning values, and which pixel of the image each is
+// (−1 where the window covers padding only).
+template <class T>
+MICA_INLINE void find_winners(const Pool2dDims& d, const T* image, i64 i, i64 j, i64 count, T* best, std::int32_t* where) {
+  for (i64 c = 0; c < count; ++c) best[c] = -std::numeric_limits<T>::infinity(), where[c] = -1;
+  for (i64 u = 0; u < d.kernel[0]; ++u) {
+    const i64 h = i * d.stride[0] - d.padding[0] + u * d.dilation[0];
+    if (h < 0 || h >= d.h) continue;
+    for (i64 v = 0; v < d.kernel[1]; ++v) {
+      const i64 w = j * d.stride[1] - d.padding[1] + v * d.dilation[1];
+      if (w < 0 || w >= d.w) continue;
+      const auto pixel = static_cast<std::int32_t>(h * d.w + w);
+      const T* x = image + (h * d.w + w) * d.c;
+      for (i64 c = 0; c < count; ++c) {
+        const bool wins = (x[c] > best[c]) | (x[c] != x[c]) | (where[c] < 0);
+        best[c] = wins ? x[c] : best[c];
+        where[c] = wins ? pixel : where[c];
+      }
+    }
+  }
+}
+
+template <class T>
+MICA_INLINE void pool_image(const Pool2dDims& d, const T* image, T* out) {
+  T best[tile];
+  std::int32_t where[tile];
+  for (i64 i = 0; i < d.oh; ++i)
+    for (i64 j = 0; j < d.ow; ++j)
+      for (i64 c = 0; c < d.c; c += tile) {
+        const i64 count = std::min(tile, d.c - c);
+        find_winners(d, image + c, i, j, count, best, where);
+        std::copy(best, best + count, out + (i * d.ow + j) * d.c + c);
+      }
+}
+
+template <class T>
+MICA_INLINE void unpool_image(const Pool2dDims& d, const T* image, const T* gy, T* gx) {
+  T best[tile];
+  std::int32_t where[tile];
+  std::fill(gx, gx + d.h * d.w * d.c, T(0));
+  for (i64 i = 0; i < d.oh; ++i)
+    for (i64 j = 0; j < d.ow; ++j)
+      for (i64 c = 0; c < d.c; c += tile) {
+        const i64 count = std::min(tile, d.c - c);
+        find_winners(d, image + c, i, j, count, best, where);
+        for (i64 k = 0; k < count; ++k)
+          if (where[k] >= 0) gx[where[k] * d.c + c + k] += gy[(i * d.ow + j) * d.c + c + k];
+      }
+}
+
+#define MICA_FLOATING(T)                                                                                        \
+  MICA_HOT void pool_one(const Pool2dDims& d, const T* image, T* out) { pool_image(d, image, out); }            \
+  MICA_HOT void unpool_one(const Pool2dDims& d, const T* image, const T* gy, T* gx) { unpool_image(d, image, gy, gx); }
+MICA_FLOATING(float)
+MICA_FLOATING(double)
+#undef MICA_FLOATING
+
+}  // namespace
+
+template <class T>
+void max_pool2d_forward(Cpu& cpu, const Pool2dDims& d, const T* x, T* y) {
+  parallel_for(cpu, d.n, 1, [&](i64 begin, i64 end) {
+    for (i64 n = begin; n < end; ++n) pool_one(d, x + n * d.h * d.w * d.c, y + n * d.oh * d.ow * d.c);
+  });
+}
+
+template <class T>
+void max_pool2d_backward(Cpu& cpu, const Pool2dDims& d, const T* x, const T* gy, T* gx) {
+  parallel_for(cpu, d.n, 1, [&](i64 begin, i64 end) {
+    for (i64 n = begin; n < end; ++n)
+      unpool_one(d, x + n * d.h * d.w * d.c, gy + n * d.oh * d.ow * d.c, gx + n * d.h * d.w * d.c);
+  });
+}
+
+template <class T>
+void global_avg_pool_forward(Cpu& cpu, i64 n, i64 pixels, i64 c, const T* x, T* y) {
+  parallel_for(cpu, n * c, 1024, [&](i64 begin, i64 end) {
+    for (i64 at = begin; at < end; ++at) {
+      const T* from = x + at / c * pixels * c + at % c;
+      double total = 0;
+      for (i64 pixel = 0; pixel < pixels; ++pixel) total += static_cast<double>(from[pixel * c]);
+      y[at] = static_cast<T>(total / static_cast<double>(pixels));
+    }
+  });
+}
+
+template <class T>
+void global_avg_pool_backward(Cpu& cpu, i64 n, i64 pixels, i64 c, const T* gy, T* gx) {
+  parallel_for(cpu, n, 1 + 16384 / (pixels * c + 1), [&](i64 begin, i64 end) {
+    for (i64 i = begin; i < end; ++i)
+      for (i64 pixel = 0; pixel < pixels; ++pixel)
+        for (i64 k = 0; k < c; ++k) gx[(i * pixels + pixel) * c + k] = gy[i * c + k] / static_cast<T>(pixels);
+  });
+}
+
+#define MICA_FLOATING(T)                                                                    \
+  template void max_pool2d_forward(Cpu&, const Pool2dDims&, const T*, T*);                  \
+  template void max_pool2d_backward(Cpu&, const Pool2dDims&, const T*, const T*, T*);       \
+  template void global_avg_pool_forward(Cpu&, i64, i64, i64, const T*, T*);                 \
+  template void global_avg_pool_backward(Cpu&, i64, i64, i64, const T*, T*);
+MICA_FLOATING(float)
+MICA_FLOATING(double)
+
+}  // namespace mica::kernels

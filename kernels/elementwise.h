@@ -1,0 +1,23 @@
+// Elementwise kernels: one loop for all functors of kernels/functors.h. f32 and f64.
+#pragma once
+
+#include <mica/kernels/cpu/context.h>
+#include <mica/kernels/dims.h>
+#include <mica/kernels/functors.h>
+
+namespace mica::kernels {
+
+// y = F(a, b), a and b read with strides (0 where broadcast) over the sizes of y, which is dense in this walk.
+template <class F, class T>
+void binary_forward(Cpu& cpu, int rank, const Sizes& sizes, const Sizes& a_strides, const T* a, const Sizes& b_strides,
+                    const T* b, T* y);
+
+// ga, gb: gradients before they are summed over broadcast dimensions, dense like gy. Either may be null.
+template <class F, class T>
+void binary_backward(Cpu& cpu, int rank, const Sizes& sizes, const Sizes& a_strides, const T* a, const Sizes& b_strides,
+                     const T* b, const T* gy, T* ga, T* gb);
+
+template <class F, class T> void unary_forward(Cpu& cpu, i64 n, const T* x, T* y);
+template <class F, class T> void unary_backward(Cpu& cpu, i64 n, const T* y, const T* gy, T* gx);
+
+}  // namespace mica::kernels

@@ -1,0 +1,36 @@
+#include <mica/core/error.h>
+#include <mica/layers/batch_norm.h>
+#include <mica/layers/initialize.h>
+
+#include <fmt/format.h>
+
+namespace mica {
+
+BatchNorm2d::BatchNorm2d(std::int64_t channels, const Options& options) : options_(options) {
+  if (channels < 1) throw ShapeError(fmt::format("BatchNorm2d: expected 1 channel or more, got {}", channels));
+  weight = constant_parameter({channels}, 1);
+  bias = constant_parameter({channels}, 0);
+  running_mean = Tensor::zeros({channels});
+  running_var = Tensor::ones({channels});
+  num_batches_tracked = Tensor::zeros({}, DType::i64);
+}
+
+void BatchNorm2d::visit(Visitor& v) {
+  v("weight", weight);
+  v("bias", bias);
+  v.buffer("running_mean", running_mean);
+  v.buffer("running_var", running_var);
+  v.buffer("num_batches_tracked", num_batches_tracked);
+}
+
+Tensor BatchNorm2d::forward(const Tensor& x, bool relu, const kernels::Dropout& dropout) {
+  if (x.rank() != 4)
+    throw ShapeError(fmt::format("BatchNorm2d: expected an input of shape (N, C, H, W), got {}", to_string(x.shape())));
+  const std::int64_t seen = num_batches_tracked.item<std::int64_t>() + 1;
+  const double momentum = options_.momentum.value_or(1 / static_cast<double>(seen));
+  Tensor y = batch_norm(x, weight, bias, running_mean, running_var, {training(), momentum, options_.eps, relu, dropout});
+  if (training()) num_batches_tracked.fill_(static_cast<double>(seen));
+  return y;
+}
+
+}  // namespace mica

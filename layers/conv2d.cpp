@@ -1,0 +1,22 @@
+#include <mica/core/error.h>
+#include <mica/layers/conv2d.h>
+#include <mica/layers/initialize.h>
+
+#include <fmt/format.h>
+
+namespace mica {
+
+Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, const Options& options) {
+  if (in < 1 || out < 1 || kernel < 1 || options.groups < 1 || in % options.groups != 0 || out % options.groups != 0)
+    throw ShapeError(fmt::format("Conv2d: expected channels and kernel of 1 or more and groups that divide both channels, got {} → {} "
+                                 "channels, kernel {}, groups {}",
+                                 in, out, kernel, options.groups));
+  options_ = {{options.stride, options.stride}, {options.padding, options.padding}, {options.dilation, options.dilation}, options.groups};
+  const std::int64_t fan_in = in / options.groups * kernel * kernel;
+  weight = default_parameter({out, in / options.groups, kernel, kernel}, fan_in);
+  if (options.bias) bias = default_parameter({out}, fan_in);
+}
+
+std::int64_t Conv2d::mult_adds(const Shape& y) { return parameter_count() * y[0] * y[2] * y[3]; }
+
+}  // namespace mica

@@ -1,0 +1,100 @@
+// Module: a part of a network, with parameters, buffers and children.
+//
+// Members are values, and one function names them:
+//   struct Net : Module {
+//     Conv2d conv1{1, 16, 3};
+//     Linear fc{16, 10};
+//     void visit(Visitor& v) override { v("conv1", conv1); v("fc", fc); }
+//     Tensor forward(const Tensor& x) override { … conv1(x) … }
+//     const char* kind() const override { return "Net"; }
+//   };
+// Everything else follows from the visit: parameters(), state_dict(), train(), to(), paths in errors, summary().
+// Modules may be moved before they are first called; they are not copied.
+#pragma once
+
+#include <mica/core/tensor.h>
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace mica {
+
+class Module;
+
+// What visit() names its members to, in definition order.
+class Visitor {
+ public:
+  virtual ~Visitor() = default;
+  void operator()(std::string_view name, Tensor& parameter) { on_parameter(name, parameter); }
+  void operator()(std::string_view name, Module& child) { on_child(name, child); }
+  void buffer(std::string_view name, Tensor& tensor) { on_buffer(name, tensor); }  // saved, but not trained
+
+ private:
+  virtual void on_parameter(std::string_view, Tensor&) {}
+  virtual void on_buffer(std::string_view, Tensor&) {}
+  virtual void on_child(std::string_view, Module&) {}
+};
+
+using StateDict = std::vector<std::pair<std::string, Tensor>>;  // key → tensor, in definition order
+
+class Module {
+ public:
+  Module() = default;
+  virtual ~Module() = default;
+  Module(Module&&) = default;
+  Module& operator=(Module&&) = default;
+
+  virtual Tensor forward(const Tensor& x) = 0;
+  virtual void visit(Visitor&) {}
+  virtual const char* kind() const = 0;  // "Conv2d"
+  // Multiplications with additions for an output of this shape, as torchinfo counts them.
+  virtual std::int64_t mult_adds(const Shape&) { return 0; }
+
+  // forward(), with the module's name in the text of an Error, and the observer told.
+  Tensor operator()(const Tensor& x);
+
+  std::vector<Tensor> parameters();
+  std::int64_t parameter_count();  // of all parameters; one that is shared counts once
+  StateDict state_dict();          // parameters and buffers with PyTorch's keys; shares the tensors
+  // Copies values in, converting between f32 and f64. All keys must be there, no others, and shapes must be equal;
+  // otherwise an Error lists what differs and nothing is changed.
+  void load_state_dict(const StateDict& state);
+
+  void train(bool on = true);
+  void eval() { train(false); }
+  bool training() const { return training_; }
+  void zero_grad();
+  void to(Device device);  // in place: optimizers keep their handles
+  void to(DType dtype);    // of floating parameters and buffers, in place
+
+  const std::string& name() const { return name_; }  // as the parent calls it; "" for a root
+  const std::string& path() const { return path_; }  // from the root, "features.conv1"
+
+  // This module, then all below it, in definition order.
+  std::vector<Module*> modules();
+  std::vector<Module*> children();
+
+ private:
+  void name_descendants();
+  bool training_ = true;
+  bool named_ = false;
+  std::string name_, path_;
+};
+
+// Told of every module's forward on this thread while it lives; observers nest, and the innermost is told.
+class ForwardObserver {
+ public:
+  ForwardObserver();
+  virtual ~ForwardObserver();
+  ForwardObserver(const ForwardObserver&) = delete;
+  ForwardObserver& operator=(const ForwardObserver&) = delete;
+  virtual void before(Module&, const Tensor&) {}
+  virtual void after(Module&, const Tensor& x, const Tensor& y) = 0;
+
+ private:
+  ForwardObserver* outer_;
+};
+
+}  // namespace mica

@@ -1,0 +1,29 @@
+// Stochastic gradient descent with momentum, Nesterov momentum and weight decay: torch.optim.SGD.
+// Formula: kernels/optimizer.h.
+#pragma once
+
+#include <mica/optim/optimizer.h>
+
+namespace mica {
+
+struct SgdOptions {
+  double lr = 1e-3;
+  double momentum = 0, dampening = 0, weight_decay = 0;
+  bool nesterov = false;  // needs momentum, and no dampening
+};
+
+class Sgd : public Optimizer {
+ public:
+  Sgd(const std::vector<Tensor>& parameters, const SgdOptions& options) { add_group(parameters, options); }
+  void add_group(const std::vector<Tensor>& parameters, const SgdOptions& options);
+  void step() override;
+
+ private:
+  struct Group {
+    SgdOptions options;
+    std::vector<Tensor> momentum;  // undefined until a parameter's first step
+  };
+  std::vector<Group> groups_;
+};
+
+}  // namespace mica
