@@ -26,10 +26,12 @@ fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.
 // A file that is being written beside its target; removed unless it was renamed.
 class ScratchFile {
  public:
-  explicit ScratchFile(const fs::path& target) : target_(target), name_((target.string() + ".XXXXXX")) {
-    if (fs::is_directory(target)) throw FileError(fmt::format("cannot write {}: it is a folder; give a file's name", target.string()));
-    if (!fs::exists(folder_of(target)))
-      throw FileError(fmt::format("cannot write {}: the folder {} does not exist", target.string(), folder_of(target).string()));
+  explicit ScratchFile(const fs::path& target)
+      : target_(fs::is_symlink(target) ? fs::weakly_canonical(target) : target), name_(target_.string() + ".XXXXXX") {
+    if (fs::exists(target) && !fs::is_regular_file(target))
+      throw FileError(fmt::format("cannot write {}: it is a folder or a device; give a file's name", target.string()));
+    if (!fs::exists(folder_of(target_)))
+      throw FileError(fmt::format("cannot write {}: the folder {} does not exist", target.string(), folder_of(target_).string()));
     descriptor_ = ::mkstemp(name_.data());
     if (descriptor_ < 0) fail("write", target);
   }

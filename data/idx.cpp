@@ -16,7 +16,7 @@ template <class File, class T>
 Tensor elements(std::string_view bytes, const Shape& shape) {
   std::vector<T> values(static_cast<std::size_t>(numel(shape)));
   for (std::size_t i = 0; i < values.size(); ++i) {
-    char swapped[sizeof(File)];
+    char swapped[sizeof(File)] = {};
     std::reverse_copy(bytes.data() + i * sizeof(File), bytes.data() + (i + 1) * sizeof(File), swapped);
     File value;
     std::memcpy(&value, swapped, sizeof(File));

@@ -1,0 +1,65 @@
+#include <mica/core/dispatch.h>
+#include <mica/core/error.h>
+#include <mica/core/random.h>
+#include <mica/data/image_set.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+namespace mica {
+
+void check(const ImageSet& set, std::int64_t classes, const std::string& name) {
+  const Tensor &images = set.images, &labels = set.labels;
+  if (images.dtype() != DType::u8 || images.rank() != 3 || images.numel() == 0)
+    throw ShapeError(fmt::format("{}: expected images of u8 (N, H, W), at least one, got {} {}", name, name_of(images.dtype()),
+                                 to_string(images.shape())));
+  if (labels.dtype() != DType::u8 || labels.shape() != Shape{images.size(0)})
+    throw ShapeError(fmt::format("{}: expected u8 labels of shape {}, one for each image, got {} {}", name, images.size(0),
+                                 name_of(labels.dtype()), to_string(labels.shape())));
+  const std::uint8_t* first = labels.data<std::uint8_t>();
+  const std::uint8_t* bad = std::find_if(first, first + labels.numel(), [=](std::uint8_t label) { return label >= classes; });
+  if (bad != first + labels.numel())
+    throw Error(fmt::format("{}: label {} is {}, expected a class from 0 to {}", name, bad - first, *bad, classes - 1));
+}
+
+BatchLoader::BatchLoader(const ImageSet& set, const BatchOptions& options) : set_(set), options_(options) {
+  check(set, 256, "BatchLoader");
+  if (options.batch_size < 1) throw Error(fmt::format("BatchLoader: expected a batch size of 1 or more, got {}", options.batch_size));
+  const std::int64_t largest = std::min(set.images.size(1), set.images.size(2));
+  const Augmentation& a = options.augmentation;
+  if (a.crop_probability > 0 && (a.crop < 1 || a.crop > largest))
+    throw Error(fmt::format("BatchLoader: expected a crop of 1 to {} pixels, got {}", largest, a.crop));
+  start(0);
+}
+
+std::int64_t BatchLoader::batches() const { return (set_.size() + options_.batch_size - 1) / options_.batch_size; }
+
+void BatchLoader::start(std::uint32_t epoch) {
+  epoch_ = epoch;
+  at_ = 0;
+  if (options_.shuffle) {
+    order_ = random_permutation(set_.size(), random_key("shuffle", epoch));
+  } else if (order_.empty()) {
+    order_.resize(static_cast<std::size_t>(set_.size()));
+    std::iota(order_.begin(), order_.end(), 0);
+  }
+}
+
+bool BatchLoader::next(Batch& batch) {
+  if (at_ >= set_.size()) return false;
+  const kernels::BatchDims d{std::min(options_.batch_size, set_.size() - at_), set_.images.size(1), set_.images.size(2)};
+  batch.images = Tensor::empty({d.n, 1, d.h, d.w}, options_.dtype, set_.images.device());
+  batch.labels = Tensor::empty({d.n}, DType::i64, set_.images.device());
+  dispatch_floating(batch.images, [&](auto& context, auto t) {
+    using T = decltype(t);
+    kernels::gather_batch<T>(context, d, set_.images.data<std::uint8_t>(), set_.labels.data<std::uint8_t>(), order_.data() + at_,
+                             options_.augmentation, random_key("augment", epoch_), options_.mean, options_.std,
+                             batch.images.data<T>(), batch.labels.data<std::int64_t>());
+  });
+  at_ += d.n;
+  return true;
+}
+
+}  // namespace mica

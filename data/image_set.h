@@ -1,0 +1,54 @@
+// A labelled image set, whole in memory, and the batches that are drawn from it.
+#pragma once
+
+#include <mica/core/tensor.h>
+#include <mica/kernels/batch.h>
+
+#include <vector>
+
+namespace mica {
+
+using kernels::Augmentation;
+
+struct ImageSet {
+  Tensor images;  // u8 (N, H, W)
+  Tensor labels;  // u8 (N)
+
+  std::int64_t size() const { return images.size(0); }
+};
+
+// Throws Error unless images are u8 (N, H, W) with N > 0 and labels u8 (N) below `classes`; name tells which set.
+void check(const ImageSet& set, std::int64_t classes, const std::string& name);
+
+struct BatchOptions {
+  std::int64_t batch_size = 128;
+  bool shuffle = true;
+  Augmentation augmentation;           // none by default
+  double mean = 0.1307, std = 0.3081;  // y = (x/255 − mean) / std; these are MNIST's
+  DType dtype = DType::f32;
+};
+
+struct Batch {
+  Tensor images;  // (n, 1, H, W)
+  Tensor labels;  // i64 (n)
+};
+
+// Goes through the set once an epoch, the last and shorter batch included. Order and augmentation are functions of the
+// seed and the epoch alone, and an image's augmentation does not depend on the batch that it is in.
+class BatchLoader {
+ public:
+  BatchLoader(const ImageSet& set, const BatchOptions& options);  // the set's tensors are shared; throws Error
+
+  std::int64_t batches() const;        // in an epoch
+  void start(std::uint32_t epoch);
+  bool next(Batch& batch);             // false after the last
+
+ private:
+  ImageSet set_;
+  BatchOptions options_;
+  std::uint32_t epoch_ = 0;
+  std::int64_t at_ = 0;
+  std::vector<std::int64_t> order_;
+};
+
+}  // namespace mica

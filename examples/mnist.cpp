@@ -1,0 +1,188 @@
+// mnist: trains, evaluates and summarises the example networks on MNIST.
+#include "networks/network.h"
+#include "training/trainer.h"
+
+#include <mica/core/context.h>
+#include <mica/core/error.h>
+#include <mica/core/file.h>
+#include <mica/core/random.h>
+#include <mica/core/safetensors.h>
+#include <mica/data/mnist.h>
+#include <mica/layers/dropout.h>
+#include <mica/layers/summary.h>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <set>
+
+namespace {
+
+using namespace mica;
+
+struct Options {
+  std::string network = "gap-19k", data, device = "auto", dtype = "f32";
+  std::optional<std::int64_t> epochs, batch_size, max_steps;
+  std::optional<double> lr, dropout;
+  std::optional<int> threads;
+  std::uint64_t seed = 0;
+  bool no_shuffle = false, no_augment = false, summary = false, list = false, eval = false, quiet = false;
+  std::string weights, save, log, log_steps;
+};
+
+// A finite number in [low, high]: CLI11's own Range lets NaN through.
+CLI::Validator finite(double low, double high) {
+  return CLI::Validator(
+      [=](const std::string& text) {
+        double value = 0;
+        const bool number = CLI::detail::lexical_cast(text, value) && std::isfinite(value);
+        return number && value >= low && value <= high ? std::string() : fmt::format("expected a number from {:g} to {:g}, got {}", low, high, text);
+      },
+      "NUMBER", "");
+}
+
+void declare(CLI::App& app, Options& o) {
+  constexpr double any = 1e15;
+  app.add_option("--network", o.network, "which network (--list names them)")->capture_default_str();
+  app.add_option("--data", o.data, "folder with the four IDX files; default: $MICA_DATA, the cache, download, drawn digits");
+  app.add_option("--device", o.device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}))->capture_default_str();
+  app.add_option("--dtype", o.dtype, "f32 or f64")->check(CLI::IsMember({"f32", "f64"}))->capture_default_str();
+  app.add_option("--epochs", o.epochs, "epochs to train; default: the network's recipe")->check(finite(1, 1e6));
+  app.add_option("--batch-size", o.batch_size, "images a step; default: the recipe")->check(finite(1, 1e6));
+  app.add_option("--lr", o.lr, "learning rate at the start; default: the recipe")->check(finite(0, 1e6));
+  app.add_option("--seed", o.seed, "of weights, order, augmentation and dropout")->capture_default_str();
+  app.add_option("--threads", o.threads, "CPU threads; default: all cores")->check(finite(1, 1024));
+  app.add_option("--max-steps", o.max_steps, "stop after N steps, without evaluation; 0 trains nothing")->check(finite(0, any));
+  app.add_flag("--no-shuffle", o.no_shuffle, "images in the file's order");
+  app.add_flag("--no-augment", o.no_augment, "images as they are");
+  app.add_option("--dropout", o.dropout, "probability to drop, for every dropout layer")->check(finite(0, 1));
+  app.add_option("--weights", o.weights, "safetensors file to start from");
+  app.add_option("--save", o.save, "safetensors file for the weights at the end");
+  app.add_option("--log", o.log, "CSV file, a row an epoch");
+  app.add_option("--log-steps", o.log_steps, "CSV file, a row a step");
+  app.add_flag("--summary", o.summary, "print the network's layers and stop");
+  app.add_flag("--list", o.list, "print all networks and stop");
+  app.add_flag("--eval", o.eval, "evaluate on the test set instead of training");
+  app.add_flag("--quiet", o.quiet, "print the result only");
+}
+
+// Everything that can be found wrong before hours of work.
+void check(const Options& o) {
+  std::set<std::filesystem::path> outputs;
+  for (const std::string& path : {o.save, o.log, o.log_steps}) {
+    if (path.empty()) continue;
+    require_writable(path);
+    if (!outputs.insert(std::filesystem::weakly_canonical(path)).second)
+      throw Error("two of --save, --log and --log-steps name the same file, " + path);
+  }
+}
+
+std::string choose_device(const std::string& wanted) {
+  if (wanted == "cuda") Device::cuda();  // throws, with the reason
+  const std::string reason = wanted == "auto" ? why_no_cuda() : "";
+  return fmt::format("cpu, {} thread{}{}", num_threads(), num_threads() == 1 ? "" : "s", reason.empty() ? "" : " (no CUDA: " + reason + ")");
+}
+
+Sequential make_network(const networks::Network& entry, const Options& o, DType dtype) {
+  Sequential network = entry.build();
+  network.to(dtype);
+  if (o.dropout)
+    for (Module* module : network.modules())
+      if (auto* layer = dynamic_cast<Dropout*>(module)) layer->set_p(*o.dropout);
+  if (!o.weights.empty()) {
+    try {
+      network.load_state_dict(load_safetensors(o.weights).tensors);
+    } catch (const FileError&) {
+      throw;
+    } catch (const Error& error) {
+      throw Error(o.weights + ": " + error.what());
+    }
+  }
+  return network;
+}
+
+std::atomic<bool> interrupted = false;
+
+void on_interrupt(int) {
+  interrupted = true;
+  std::signal(SIGINT, SIG_DFL);  // a second Ctrl-C ends the program at once
+}
+
+void save(Sequential& network, const Options& o, training::Progress& progress) {
+  if (o.save.empty()) return;
+  save_safetensors(o.save, {network.state_dict(), {{"format", "pt"}, {"network", o.network}}});
+  progress.say("weights saved to " + o.save);
+}
+
+int train(Sequential& network, const networks::Recipe& recipe, const Options& o, DType dtype, const Digits& digits,
+          training::Progress& progress) {
+  training::Logs logs(o.log, o.log_steps);
+  const training::Settings settings{o.epochs.value_or(recipe.epochs), o.batch_size.value_or(recipe.batch_size), o.lr.value_or(recipe.lr),
+                                    !o.no_shuffle, o.no_augment ? Augmentation{} : recipe.augmentation, dtype, o.max_steps};
+  std::signal(SIGINT, on_interrupt);
+  const training::Result result = training::train(network, recipe, settings, digits.train, digits.test, progress, logs, interrupted);
+  save(network, o, progress);
+  const char* set = digits.is_mnist ? "MNIST" : "not MNIST";
+  if (result.best_epoch > 0)
+    progress.announce(fmt::format("test accuracy ({}): best {:.2f} % (epoch {}), last {:.2f} % (epoch {})", set, result.best_accuracy,
+                                  result.best_epoch, result.last_accuracy, result.epochs));
+  if (result.outcome == training::Outcome::stopped_at_max_steps) progress.say(fmt::format("stopped after {} steps", result.steps));
+  if (result.outcome != training::Outcome::interrupted) return 0;
+  progress.announce(fmt::format("interrupted after {} steps ({} whole epochs){}", result.steps, result.epochs,
+                                o.save.empty() ? "; nothing saved: --save names a file for that" : ", weights saved to " + o.save));
+  return 130;
+}
+
+int run(const Options& o) {
+  if (o.list) {
+    for (const networks::Network& network : networks::all()) fmt::print("{:<16}{}\n", network.name, network.description);
+    return 0;
+  }
+  const networks::Network& entry = networks::find(o.network);
+  if (o.threads) set_num_threads(*o.threads);
+  manual_seed(o.seed);
+  const DType dtype = o.dtype == "f64" ? DType::f64 : DType::f32;
+  const std::string device = choose_device(o.device);
+  check(o);
+  Sequential network = make_network(entry, o, dtype);
+  if (o.summary) {
+    fmt::print("{}\n{}", entry.name, summary(network, {1, 1, 28, 28}));
+    return 0;
+  }
+  training::Progress progress(o.quiet);
+  const Digits digits = load_mnist(o.data);
+  if (digits.is_mnist) progress.say("data: " + digits.description);
+  else progress.announce("data: *** " + digits.description + " ***");
+  progress.say(fmt::format("{} on {}, {}, seed {}", entry.name, device, o.dtype, o.seed));
+  if (!o.eval) return train(network, entry.recipe, o, dtype, digits, progress);
+  std::signal(SIGINT, on_interrupt);
+  const training::Score score = training::evaluate(network, digits.test, dtype, interrupted);
+  if (interrupted) return 130;
+  progress.announce(fmt::format("test accuracy ({}): {:.2f} %, loss {:.6f}", digits.is_mnist ? "MNIST" : "not MNIST", score.accuracy, score.loss));
+  save(network, o, progress);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  CLI::App app("Trains, evaluates and summarises classifiers of MNIST's digits. Without options: gap-19k by its own recipe.", "mnist");
+  declare(app, options);
+  try {
+    app.parse(argc, argv);
+    return run(options);
+  } catch (const CLI::CallForHelp&) {
+    fmt::print("{}", app.help());
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    fmt::print(stderr, "mnist: {} (--help lists the options)\n", error.what());
+    return 2;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "mnist: {}\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,47 @@
+// Trains a network by a recipe and evaluates it: the loop that every example shares.
+#pragma once
+
+#include "logs.h"
+#include "progress.h"
+
+#include "../networks/network.h"
+
+#include <mica/data/image_set.h>
+
+#include <atomic>
+#include <optional>
+
+namespace mica::training {
+
+struct Score {
+  double loss = 0;      // mean over images
+  double accuracy = 0;  // %
+};
+
+struct Settings {
+  std::int64_t epochs, batch_size;
+  double lr;
+  bool shuffle = true;
+  Augmentation augmentation;
+  DType dtype = DType::f32;
+  std::optional<std::int64_t> max_steps;  // then stop, without evaluation
+};
+
+enum class Outcome { finished, stopped_at_max_steps, interrupted };
+
+struct Result {
+  Outcome outcome = Outcome::finished;
+  std::int64_t steps = 0;
+  int epochs = 0;          // whole ones
+  int best_epoch = 0;      // from 1; 0 where none was evaluated
+  double best_accuracy = 0, last_accuracy = 0;  // %
+};
+
+// `interrupted` is asked after every batch.
+Result train(Sequential& network, const networks::Recipe& recipe, const Settings& settings, const ImageSet& train_set,
+             const ImageSet& test_set, Progress& progress, Logs& logs, const std::atomic<bool>& interrupted);
+
+// In evaluation mode, without augmentation. Stops early, with what it has, when interrupted.
+Score evaluate(Sequential& network, const ImageSet& set, DType dtype, const std::atomic<bool>& interrupted);
+
+}  // namespace mica::training
