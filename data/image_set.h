@@ -23,7 +23,7 @@ void check(const ImageSet& set, std::int64_t classes, const std::string& name);
 struct BatchOptions {
   std::int64_t batch_size = 128;
   bool shuffle = true;
-  Augmentation augmentation;           // none by default
+  Augmentation augmentation = {};      // none by default
   double mean = 0.1307, std = 0.3081;  // y = (x/255 − mean) / std; these are MNIST's
   DType dtype = DType::f32;
 };

@@ -10,8 +10,8 @@ struct BatchNormOptions {
   bool training = false;  // normalise by the batch's statistics, and update the running ones; otherwise by the running ones
   double momentum = 0.1;  // running = (1 − momentum) · running + momentum · batch, the batch's variance unbiased
   double eps = 1e-5;
-  bool relu = false;        // fused: ReLU of the result,
-  kernels::Dropout dropout; // and dropout after it; p > 0 needs relu and training
+  bool relu = false;                // fused: ReLU of the result,
+  kernels::Dropout dropout = {};  // and dropout after it; p > 0 needs relu and training
 };
 
 // weight, bias, running_mean, running_var: (C). Without running statistics (undefined), those of the batch are used in
