@@ -35,7 +35,7 @@ sanitize: setup
 	cmake --preset tsan && cmake --build build/tsan --parallel $(JOBS) && ctest --test-dir build/tsan --output-on-failure
 
 bench: all
-	benchmarks/compare_step $(PYTHON)
+	$(PYTHON) benchmarks/compare_step.py
 
 install: all
 	cmake --install build/release --prefix $(PREFIX)

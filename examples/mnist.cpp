@@ -53,7 +53,7 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--epochs", o.epochs, "epochs to train; default: the network's recipe")->check(finite(1, 1e6));
   app.add_option("--batch-size", o.batch_size, "images a step; default: the recipe")->check(finite(1, 1e6));
   app.add_option("--lr", o.lr, "learning rate at the start; default: the recipe")->check(finite(0, 1e6));
-  app.add_option("--seed", o.seed, "of weights, order, augmentation and dropout")->capture_default_str();
+  app.add_option("--seed", o.seed, "of weights, order, augmentation and dropout")->check(finite(0, 0x1p64))->capture_default_str();
   app.add_option("--threads", o.threads, "CPU threads; default: all cores")->check(finite(1, 1024));
   app.add_option("--max-steps", o.max_steps, "stop after N steps, without evaluation; 0 trains nothing")->check(finite(0, any));
   app.add_flag("--no-shuffle", o.no_shuffle, "images in the file's order");

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Installs the build into a scratch folder, and builds the quickstart against it with find_package(mica) alone.
+# usage: install_test.sh SOURCE BUILD
+set -euo pipefail
+source=$1 build=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cmake --install "$build" --prefix "$work/prefix" >/dev/null
+cmake -S "$source/tests/consumer" -B "$work/build" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_BUILD_TYPE=Release \
+  -DQUICKSTART="$source/examples/quickstart.cpp" >/dev/null
+cmake --build "$work/build"
+"$work/build/consumer" "$work/nothing" 2>/dev/null && { echo "expected a failure without data"; exit 1; }
+echo "the installed package builds and links"

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# The program mnist from outside: what it trains, what it writes, and what it says to bad input.
+# usage: mnist_test.sh MNIST QUICKSTART
+set -uo pipefail
+mnist=$1 quickstart=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+checks=0 failures=0
+
+# A small set in IDX files: 300 training and 100 test images, every label once in ten.
+idx() { printf '\000\000\010'; printf "\\$(printf %03o $#)"; for n; do printf "\\$(printf %03o $((n >> 24)))\\$(printf %03o $((n >> 16 & 255)))\\$(printf %03o $((n >> 8 & 255)))\\$(printf %03o $((n & 255)))"; done; }
+make_set() { # folder prefix count
+  { idx "$3" 28 28; seq 1 99999 | head -c $(($3 * 784)); } >"$1/$2-images-idx3-ubyte"
+  { idx "$3"; for i in $(seq 1 "$3"); do printf "\\$(printf %03o $((i % 10)))"; done; } >"$1/$2-labels-idx1-ubyte"
+}
+mkdir set && make_set set train 300 && make_set set t10k 100
+
+check() { checks=$((checks + 1)); if ! eval "$2"; then failures=$((failures + 1)); echo "FAILED: $1: $2"; cat out err 2>/dev/null; fi; }
+run() { "$mnist" "$@" >out 2>err; status=$?; }
+# fails STATUS 'TEXT' ARGUMENT...: the program ends with STATUS and one line on stderr that holds TEXT.
+fails() {
+  local expected=$1 text=$2; shift 2
+  run "$@"
+  check "$*" "[ $status = $expected ] && [ \$(wc -l <err) = 1 ] && grep -qF -- \"\$text\" err"
+}
+
+# ---- training ----
+run --data set --epochs 2 --batch-size 128 --save w.safetensors --log log.csv --log-steps steps.csv
+check "trains" '[ $status = 0 ]'
+check "says which data" 'grep -q "NOT the original MNIST" out && grep -q "test accuracy (not MNIST): best" out'
+check "epoch log" '[ "$(head -1 log.csv)" = epoch,train_loss,train_accuracy,test_loss,test_accuracy,best_test_accuracy,lr,seconds,images_per_second ] && [ "$(wc -l <log.csv)" = 3 ]'
+check "step log, the short last batch included" '[ "$(wc -l <steps.csv)" = 7 ] && [ "$(head -1 steps.csv)" = step,loss,lr ]'
+cp steps.csv first.csv
+run --data set --epochs 2 --batch-size 128 --log-steps steps.csv --quiet
+check "same seed, same losses to the last digit" 'cmp -s steps.csv first.csv'
+check "quiet prints the data, which is not MNIST, and the result" '[ "$(wc -l <out)" = 2 ]'
+run --data set --epochs 2 --batch-size 128 --log-steps steps.csv --seed 1
+check "another seed, other losses" '! cmp -s steps.csv first.csv'
+run --data set --weights w.safetensors --eval
+check "evaluates" '[ $status = 0 ] && grep -qE "^test accuracy \(not MNIST\): [0-9.]+ %" out'
+last=$(sed -n 's/.*last \([0-9.]*\) %.*/\1/p' <("$mnist" --data set --epochs 2 --batch-size 128))
+check "evaluation of the saved weights is the last epoch's" 'grep -q "$last %" out'
+run --data set --max-steps 0 --dtype f64 --weights w.safetensors --save w64.safetensors
+check "0 steps train nothing; weights are converted" '[ $status = 0 ] && grep -q F64 w64.safetensors'
+run --data set --max-steps 3 --batch-size 7 --no-shuffle --no-augment --dropout 0 --lr 0.1 --threads 1 --log-steps steps.csv
+check "stops after 3 steps" '[ $status = 0 ] && [ "$(wc -l <steps.csv)" = 4 ] && grep -q "stopped after 3 steps" out'
+run --summary
+check "summary" '[ $status = 0 ] && grep -q "Parameters: 19,866" out'
+run --list
+check "list" '[ $status = 0 ] && grep -q "^gap-19k" out'
+run --help
+check "help" '[ $status = 0 ] && grep -q -- --max-steps out'
+
+# ---- Ctrl-C: stops after the batch at hand, saves, says where, exits with 130 ----
+"$mnist" --data set --epochs 100000 --save interrupted.safetensors >out 2>err & pid=$!
+for _ in $(seq 100); do grep -q "epoch 1" out && break; sleep 0.1; done
+kill -INT $pid; wait $pid; status=$?
+check "Ctrl-C" '[ $status = 130 ] && grep -q "weights saved to interrupted.safetensors" out && [ -s interrupted.safetensors ]'
+run --data set --eval --weights interrupted.safetensors
+check "the interrupted weights are whole" '[ $status = 0 ]'
+
+# ---- bad input: one line, a status below 126, nothing overwritten ----
+cp w.safetensors before
+fails 1 "there is no folder nowhere" --data nowhere --save w.safetensors
+mkdir none; fails 1 "none has no train-images-idx3-ubyte" --data none --save w.safetensors
+variant() { rm -rf bad && cp -r set bad; }
+variant; head -c 1000 set/train-images-idx3-ubyte >bad/train-images-idx3-ubyte; fails 1 "it is truncated" --data bad --save w.safetensors
+variant; printf '\001\002\003\004more' >bad/t10k-labels-idx1-ubyte; fails 1 "is no IDX file: it begins with 01 02 03" --data bad
+variant; printf '\000\000\010\003\377\377\377\377\377\377\377\377\377\377\377\377' >bad/train-images-idx3-ubyte; fails 1 "more than any machine holds" --data bad
+variant; make_set bad train 299; cp set/train-labels-idx1-ubyte bad/; fails 1 "one for each image" --data bad
+variant; gzip -c set/train-images-idx3-ubyte | head -c 500 >bad/train-images-idx3-ubyte.gz; rm bad/train-images-idx3-ubyte; fails 1 "is corrupt gzip" --data bad
+variant; : >bad/train-images-idx3-ubyte; fails 1 "it has 0 bytes" --data bad
+fails 1 "cannot read no.safetensors" --data set --weights no.safetensors
+printf garbage-garbage >junk; fails 1 "junk is no safetensors file" --data set --weights junk
+# one tensor of another network
+{ printf '\100\000\000\000\000\000\000\000'; printf '%-64s' '{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'; printf '\000\000\000\000'; } >other.safetensors
+fails 1 "other.safetensors: load_state_dict: the weights are of another network: missing conv1.weight" --data set --weights other.safetensors
+fails 1 "cannot write no/where: the folder no does not exist" --data set --save no/where
+fails 1 "cannot write set: it is a folder" --data set --save set
+fails 1 "name the same file" --data set --save x --log x
+fails 1 "unknown network 'gap19k'; did you mean gap-19k?" --network gap19k
+fails 1 "this build of Mica has the CPU backend only" --device cuda --data set
+for option in "--epochs 0" "--epochs x" "--epochs 1.5" "--batch-size 0" "--batch-size -3" "--lr nan" "--lr -1" "--lr inf" "--dropout 2" "--threads 0" "--max-steps -1" \
+  "--seed -1" "--seed x" "--device tpu" "--dtype f16" "--nonsense" "--epochs" "--network" "stray"; do
+  # shellcheck disable=SC2086
+  fails 2 "mnist: " --data set --save w.safetensors $option
+done
+check "nothing was overwritten" 'cmp -s w.safetensors before'
+check "no scratch file stays" '[ -z "$(find . -name "*.safetensors.??????")" ]'
+
+# ---- the README's program ----
+"$quickstart" set >out 2>err; status=$?
+check "quickstart" '[ $status = 0 ] && grep -q "^test accuracy: " out'
+
+echo "$checks checks, $failures failures"
+[ $failures = 0 ]
