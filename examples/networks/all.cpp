@@ -12,14 +12,14 @@ const std::vector<Network>& all() {
   return networks;
 }
 
-const Network& find(const std::string& name) {
+const Network& find(std::string_view name) {
   std::vector<std::string> names;
   for (const Network& network : all()) {
     if (network.name == name) return network;
     names.push_back(network.name);
   }
-  const std::string nearest = nearest_name(name, names);
-  throw Error("unknown network '" + name + "'" + (nearest.empty() ? "" : "; did you mean " + nearest + "?") + " (--list names all)");
+  const std::string nearest = nearest_name(std::string(name), names);
+  throw Error("unknown network '" + std::string(name) + "'" + (nearest.empty() ? "" : "; did you mean " + nearest + "?") + " (--list names all)");
 }
 
 }  // namespace mica::networks

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <string_view>
 
 namespace mica::networks {
 
@@ -28,6 +29,6 @@ struct Network {
 const std::vector<Network>& all();
 
 // Throws Error that names the nearest where there is none of this name.
-const Network& find(const std::string& name);
+const Network& find(std::string_view name);
 
 }  // namespace mica::networks
