@@ -27,10 +27,11 @@ fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.
 class ScratchFile {
  public:
   explicit ScratchFile(const fs::path& target)
-      : target_(fs::is_symlink(target) ? fs::weakly_canonical(target) : target), name_(target_.string() + ".XXXXXX") {
-    if (fs::exists(target) && !fs::is_regular_file(target))
+      : target_(resolved(target)), name_(target_.string() + ".XXXXXX") {
+    std::error_code ignored;  // what cannot be asked for cannot be made below, with the reason
+    if (fs::exists(target_, ignored) && !fs::is_regular_file(target_, ignored))
       throw FileError(fmt::format("cannot write {}: it is a folder or a device; give a file's name", target.string()));
-    if (!fs::exists(folder_of(target_)))
+    if (!fs::exists(folder_of(target_), ignored) && !ignored)
       throw FileError(fmt::format("cannot write {}: the folder {} does not exist", target.string(), folder_of(target_).string()));
     descriptor_ = ::mkstemp(name_.data());
     if (descriptor_ < 0) fail("write", target);
@@ -68,6 +69,13 @@ class ScratchFile {
   }
 
  private:
+  // A link stays, and what it points to is replaced.
+  static fs::path resolved(const fs::path& target) {
+    std::error_code error;
+    const fs::path real = fs::is_symlink(target, error) ? fs::weakly_canonical(target, error) : target;
+    return error ? target : real;
+  }
+
   fs::path target_;
   std::string name_;
   int descriptor_ = -1;
@@ -77,7 +85,8 @@ class ScratchFile {
 }  // namespace
 
 std::string read_file(const fs::path& path) {
-  if (fs::is_directory(path)) throw FileError(fmt::format("cannot read {}: it is a folder", path.string()));
+  std::error_code ignored;  // what cannot be asked for fails to open below, with the reason
+  if (fs::is_directory(path, ignored)) throw FileError(fmt::format("cannot read {}: it is a folder", path.string()));
   std::ifstream file(path, std::ios::binary);
   if (!file) fail("read", path);
   std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());

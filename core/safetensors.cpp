@@ -2,6 +2,7 @@
 #include <mica/core/error.h>
 #include <mica/core/file.h>
 #include <mica/core/safetensors.h>
+#include <mica/kernels/dims.h>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -19,6 +20,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::uint64_t longest_header = 100'000'000;
+constexpr int deepest = 127;  // the official reader's limit on nested JSON
 
 struct Entry {
   std::string key;
@@ -75,7 +77,9 @@ class Reader {
     if (text.empty() || text[0] != '{') fail("its header does not begin with '{'");
     std::vector<std::set<std::string>> keys;
     std::string duplicate;
-    const auto check = [&](int, json::parse_event_t event, json& value) {
+    if (text.find('\0') != std::string_view::npos) fail("its header has a NUL byte");
+    const auto check = [&](int depth, json::parse_event_t event, json& value) {
+      if (depth > deepest) fail(fmt::format("its header is nested more than {} deep", deepest));
       if (event == json::parse_event_t::object_start) keys.emplace_back();
       if (event == json::parse_event_t::object_end) keys.pop_back();
       if (event == json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second) duplicate = value.get<std::string>();
@@ -125,6 +129,8 @@ class Reader {
   }
 
   void check_size(const Entry& e) const {
+    if (e.shape.size() > kernels::max_rank)
+      fail(fmt::format("tensor '{}' has rank {}, more than the {} that Mica takes", e.key, e.shape.size(), kernels::max_rank));
     std::uint64_t bytes = size_of(e.dtype);
     for (const std::int64_t size : e.shape)
       if (__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(size), &bytes))

@@ -2,7 +2,7 @@
 //   u64 little-endian N · N bytes of JSON · data
 // JSON: {"key": {"dtype": "F32", "shape": [16, 1, 3, 3], "data_offsets": [0, 576]}, …, "__metadata__": {"k": "v"}}.
 // Values are in logical order. What is accepted is what the official library accepts: entries sorted by offset cover the
-// data exactly, without hole or overlap. dtypes: F32, F64, I64, I32, U8.
+// data exactly, without hole or overlap. Narrower than it in two ways: dtypes are F32, F64, I64, I32 and U8, and ranks at most 8.
 #pragma once
 
 #include <mica/core/tensor.h>

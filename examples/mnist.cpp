@@ -61,11 +61,11 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--dropout", o.dropout, "probability to drop, for every dropout layer")->check(finite(0, 1));
   app.add_option("--weights", o.weights, "safetensors file to start from");
   app.add_option("--save", o.save, "safetensors file for the weights at the end");
-  app.add_option("--log", o.log, "CSV file, a row an epoch");
-  app.add_option("--log-steps", o.log_steps, "CSV file, a row a step");
+  auto* log = app.add_option("--log", o.log, "CSV file, a row an epoch");
+  auto* log_steps = app.add_option("--log-steps", o.log_steps, "CSV file, a row a step");
   app.add_flag("--summary", o.summary, "print the network's layers and stop");
   app.add_flag("--list", o.list, "print all networks and stop");
-  app.add_flag("--eval", o.eval, "evaluate on the test set instead of training");
+  app.add_flag("--eval", o.eval, "evaluate on the test set instead of training")->excludes(log)->excludes(log_steps);
   app.add_flag("--quiet", o.quiet, "print the result only");
 }
 
@@ -75,7 +75,7 @@ void check(const Options& o) {
   for (const std::string& path : {o.save, o.log, o.log_steps}) {
     if (path.empty()) continue;
     require_writable(path);
-    if (!outputs.insert(std::filesystem::weakly_canonical(path)).second)
+    if (!outputs.insert(std::filesystem::weakly_canonical(std::filesystem::absolute(path))).second)
       throw Error("two of --save, --log and --log-steps name the same file, " + path);
   }
 }
@@ -124,12 +124,12 @@ int train(Sequential& network, const networks::Recipe& recipe, const Options& o,
                                     !o.no_shuffle, o.no_augment ? Augmentation{} : recipe.augmentation, dtype, o.max_steps};
   std::signal(SIGINT, on_interrupt);
   const training::Result result = training::train(network, recipe, settings, digits.train, digits.test, progress, logs, interrupted);
-  save(network, o, progress);
   const char* set = digits.is_mnist ? "MNIST" : "not MNIST";
   if (result.best_epoch > 0)
     progress.announce(fmt::format("test accuracy ({}): best {:.2f} % (epoch {}), last {:.2f} % (epoch {})", set, result.best_accuracy,
                                   result.best_epoch, result.last_accuracy, result.epochs));
   if (result.outcome == training::Outcome::stopped_at_max_steps) progress.say(fmt::format("stopped after {} steps", result.steps));
+  save(network, o, progress);
   if (result.outcome != training::Outcome::interrupted) return 0;
   progress.announce(fmt::format("interrupted after {} steps ({} whole epochs){}", result.steps, result.epochs,
                                 o.save.empty() ? "; nothing saved: --save names a file for that" : ", weights saved to " + o.save));

@@ -1,6 +1,8 @@
 // Elementwise formulas, one functor each with its forward and its gradients, for every backend.
 #pragma once
 
+#include <cmath>
+
 namespace mica::kernels {
 
 // y = f(a, b); ga and gb are gradients of y by a and b, times gy.

@@ -50,9 +50,18 @@ thread_local ForwardObserver* observer = nullptr;
 
 ForwardObserver::ForwardObserver() : outer_(observer) { observer = this; }
 ForwardObserver::~ForwardObserver() { observer = outer_; }
+bool ForwardObserver::active() { return observer != nullptr; }
+
+EvalMode::EvalMode(Module& network) {
+  for (Module* module : network.modules()) before_.emplace_back(module, module->training_);
+  network.eval();
+}
+EvalMode::~EvalMode() {
+  for (const auto& [module, training] : before_) module->training_ = training;
+}
 
 Tensor Module::operator()(const Tensor& x) {
-  if (!named_) name_descendants();  // called from outside any other module: a root
+  ensure_named();
   try {
     if (observer) observer->before(*this, x);
     Tensor y = forward(x);
@@ -62,6 +71,10 @@ Tensor Module::operator()(const Tensor& x) {
     if (!name_.empty()) error.prepend_path(name_);
     throw;
   }
+}
+
+void Module::ensure_named() {
+  if (!named_) name_descendants();
 }
 
 void Module::name_descendants() {
@@ -92,15 +105,16 @@ std::vector<Module*> Module::modules() {
 
 std::vector<Tensor> Module::parameters() {
   std::vector<Tensor> found;
-  each_parameter(*this, [&](Tensor& t) { found.push_back(t); });
+  std::set<const GradMeta*> seen;  // a shared parameter comes once, as in PyTorch
+  each_parameter(*this, [&](Tensor& t) {
+    if (!t.grad_meta() || seen.insert(t.grad_meta().get()).second) found.push_back(t);
+  });
   return found;
 }
 
 std::int64_t Module::parameter_count() {
-  std::set<void*> seen;
   std::int64_t count = 0;
-  for (const Tensor& p : parameters())
-    if (seen.insert(p.raw_data()).second) count += p.numel();
+  for (const Tensor& p : parameters()) count += p.numel();
   return count;
 }
 

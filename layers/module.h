@@ -76,14 +76,32 @@ class Module {
   std::vector<Module*> modules();
   std::vector<Module*> children();
 
+ protected:
+  void ensure_named();                     // gives the modules below this one their names and paths, once
+  void names_changed() { named_ = false; }  // a child was added
+
  private:
   void name_descendants();
+  friend class EvalMode;
   bool training_ = true;
   bool named_ = false;
   std::string name_, path_;
 };
 
-// Told of every module's forward on this thread while it lives; observers nest, and the innermost is told.
+// Puts a network and all below it into evaluation mode, and at its end each module back into the mode it had.
+class EvalMode {
+ public:
+  explicit EvalMode(Module& network);
+  ~EvalMode();
+  EvalMode(const EvalMode&) = delete;
+  EvalMode& operator=(const EvalMode&) = delete;
+
+ private:
+  std::vector<std::pair<Module*, bool>> before_;
+};
+
+// Told of every module's forward on this thread while it lives, and nothing is fused then; observers nest, and the
+// innermost is told.
 class ForwardObserver {
  public:
   ForwardObserver();
@@ -92,6 +110,7 @@ class ForwardObserver {
   ForwardObserver& operator=(const ForwardObserver&) = delete;
   virtual void before(Module&, const Tensor&) {}
   virtual void after(Module&, const Tensor& x, const Tensor& y) = 0;
+  static bool active();  // does one live on this thread?
 
  private:
   ForwardObserver* outer_;

@@ -20,6 +20,7 @@ void Sequential::append(std::string name, std::unique_ptr<Module> module) {
   for (const Layer& layer : layers_)
     if (layer.name == name) throw Error("Sequential: the name '" + name + "' is there already; names must differ");
   layers_.push_back({std::move(name), std::move(module)});
+  names_changed();
 }
 
 void Sequential::visit(Visitor& v) {
@@ -38,16 +39,17 @@ std::size_t Sequential::run_fused(std::size_t at, Tensor& x) {
   try {
     x = norm->forward(x, true, dropout ? dropout->next_mask() : kernels::Dropout{});
   } catch (Error& error) {
-    error.prepend_path(norm->name());
+    error.prepend_path(layers_[at].name);
     throw;
   }
   return dropout ? 3 : 2;
 }
 
 Tensor Sequential::forward(const Tensor& input) {
+  ensure_named();
   Tensor x = input;
   for (std::size_t at = 0; at < layers_.size();) {
-    if (const std::size_t taken = fusing ? run_fused(at, x) : 0) {
+    if (const std::size_t taken = fusing && !ForwardObserver::active() ? run_fused(at, x) : 0) {
       at += taken;
     } else {
       x = (*layers_[at++].module)(x);

@@ -4,7 +4,7 @@
 //   net.add("norm1", BatchNorm2d(16));
 //   net.add("relu1", ReLU());
 // Its forward looks ahead and runs BatchNorm2d with a following ReLU and Dropout (in either order) as one kernel; the
-// result is the same to the bit (tests/layers/sequential_test.cpp).
+// result is the same to the bit (tests/layers/layers_test.cpp).
 #pragma once
 
 #include <mica/layers/module.h>

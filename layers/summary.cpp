@@ -1,5 +1,4 @@
 #include <mica/core/autograd.h>
-#include <mica/layers/sequential.h>
 #include <mica/layers/summary.h>
 
 #include <fmt/format.h>
@@ -40,16 +39,13 @@ std::string grouped(std::int64_t value) {
 }  // namespace
 
 std::string summary(Module& network, const Shape& input) {
-  const bool was_training = network.training();
   const std::vector<Tensor> parameters = network.parameters();
   const DType dtype = parameters.empty() ? DType::f32 : parameters.front().dtype();
   Rows rows;
   {
     const NoGrad no_grad;
-    const NoFusion no_fusion;
-    network.eval();
+    const EvalMode eval(network);
     network(Tensor::zeros(input, dtype));
-    network.train(was_training);
   }
   const std::string line(72, '-');
   std::string text = fmt::format("{:<32}{:>24}{:>16}\n{}\n", "Layer (type)", "Output shape", "Parameters", line);

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace mica {
 
 void Optimizer::set_lr(std::size_t group, double lr) {
@@ -20,10 +22,10 @@ void Optimizer::add_parameters(const std::vector<Tensor>& parameters, double lr)
   for (const Tensor& parameter : parameters) {
     if (!parameter.requires_grad() || !parameter.is_leaf())
       throw Error(fmt::format("optimizer: a parameter of shape {} is not a leaf that requires a gradient", to_string(parameter.shape())));
-    for (const auto& group : groups_)
-      for (const Tensor& other : group)
-        if (other.grad_meta() == parameter.grad_meta())
-          throw Error(fmt::format("optimizer: a parameter of shape {} is in two groups", to_string(parameter.shape())));
+    const auto same = [&](const Tensor& other) { return other.grad_meta() == parameter.grad_meta(); };
+    std::ptrdiff_t times = std::count_if(parameters.begin(), parameters.end(), same);
+    for (const auto& group : groups_) times += std::count_if(group.begin(), group.end(), same);
+    if (times > 1) throw Error(fmt::format("optimizer: a parameter of shape {} is given twice", to_string(parameter.shape())));
   }
   groups_.push_back(parameters);
   rates_.push_back(0);

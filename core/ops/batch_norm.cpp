@@ -60,7 +60,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
                   const BatchNormOptions& options) {
   const bool from_batch = options.training || !running_mean.defined();
   const kernels::BatchNormDims d = check(x, {&weight, &bias, &running_mean, &running_var}, from_batch);
-  kernels::Epilogue epilogue{options.relu, options.training ? options.dropout : kernels::Dropout{}};
+  kernels::Epilogue epilogue{options.relu, options.dropout};
   if (epilogue.dropout.p > 0 && !epilogue.relu) throw Error("batch_norm: fused dropout needs a fused relu");
   const auto per_channel = [&] { return Tensor::empty({d.channels}, x.dtype(), x.device()); };
   Tensor mean = per_channel(), inverse_std = per_channel(), y = Tensor::empty(x.shape(), x.dtype(), x.device());

@@ -11,7 +11,7 @@ struct BatchNormOptions {
   double momentum = 0.1;  // running = (1 − momentum) · running + momentum · batch, the batch's variance unbiased
   double eps = 1e-5;
   bool relu = false;                // fused: ReLU of the result,
-  kernels::Dropout dropout = {};  // and dropout after it; p > 0 needs relu and training
+  kernels::Dropout dropout = {};  // and dropout after it; p > 0 needs relu
 };
 
 // weight, bias, running_mean, running_var: (C). Without running statistics (undefined), those of the batch are used in

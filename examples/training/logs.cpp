@@ -16,6 +16,7 @@ Logs::Logs(std::filesystem::path epochs, std::filesystem::path steps)
 }
 
 void Logs::epoch(const EpochRow& r) {
+  has_epochs_ = true;
   epochs_ += fmt::format("{},{:.6f},{:.3f},{:.6f},{:.2f},{:.2f},{:g},{:.3f},{:.1f}\n", r.epoch, r.train_loss, r.train_accuracy,
                          r.test_loss, r.test_accuracy, r.best_test_accuracy, r.lr, r.seconds, r.images_per_second);
 }
@@ -25,7 +26,7 @@ void Logs::step(std::int64_t number, double loss, double lr) {
 }
 
 void Logs::flush() {
-  if (!epochs_path_.empty()) write_file(epochs_path_, {epochs_});
+  if (!epochs_path_.empty() && has_epochs_) write_file(epochs_path_, {epochs_});
   if (!steps_path_.empty()) write_file(steps_path_, {steps_});
 }
 

@@ -25,6 +25,7 @@ class Logs {
  private:
   std::filesystem::path epochs_path_, steps_path_;
   std::string epochs_, steps_;
+  bool has_epochs_ = false;  // a log without a row does not replace an older one
 };
 
 }  // namespace mica::training

@@ -43,15 +43,13 @@ std::string minutes(double seconds) {
 
 Score evaluate(Sequential& network, const ImageSet& set, DType dtype, const std::atomic<bool>& interrupted) {
   const NoGrad no_grad;
-  const bool was_training = network.training();
-  network.eval();
+  const EvalMode eval(network);
   BatchLoader loader(set, {.batch_size = 500, .shuffle = false, .augmentation = {}, .dtype = dtype});
   Tally tally;
   for (Batch batch; !interrupted && loader.next(batch);) {
     const Tensor y = network(batch.images);
     tally.add(value_of(nll_loss(y, batch.labels)), count_correct(y, batch.labels), batch.labels.numel());
   }
-  network.train(was_training);
   return tally.score();
 }
 

@@ -79,6 +79,12 @@ TEST_CASE("malformed weight files are rejected with the reason") {
   CHECK(!parse_error(file_of("\xEF\xBB\xBF{}", "")).empty());
   CHECK(!parse_error(file_of("{\"a\":", "")).empty());
   CHECK(!parse_error(file_of("[]", "")).empty());
+  CHECK(parse_error(file_of(std::string("{}\0\0junk", 8), "")) == "w is no safetensors file: its header has a NUL byte");
+  const std::string deep(200000, '[');
+  CHECK(parse_error(file_of("{\"a\":{\"dtype\":\"F32\",\"shape\":" + deep + std::string(200000, ']') + ",\"data_offsets\":[0,4]}}", "1234")) ==
+        "w is no safetensors file: its header is nested more than 127 deep");
+  CHECK(parse_error(file_of(R"({"a":{"dtype":"U8","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,1]}})", "1")) ==
+        "w is no safetensors file: tensor 'a' has rank 9, more than the 8 that Mica takes");
 }
 
 TEST_CASE("every truncation and every flipped byte of a weight file is rejected or read, and never crashes") {

@@ -233,7 +233,7 @@ TEST_CASE("downloading: what a mirror serves is checked; without MNIST, drawn di
   CHECK(drawn.test.size() == 10000);
   CHECK(drawn.description.rfind("DRAWN DIGITS, NOT MNIST, which could not be had (" + server.url() +
                                     "/train-images-idx3-ubyte.gz is not the file that was expected (SHA-256 differs))", 0) == 0);
-  CHECK(fs::is_empty(folder.path / "mica" / "mnist"));
+  CHECK(!fs::exists(folder.path / "mica" / "mnist"));
 
   if (real.empty() || !fs::exists(fs::path(real) / "train-images-idx3-ubyte.gz")) {
     WARN("MICA_DATA names no folder with MNIST's gzip files: the whole download is not tested");
@@ -243,8 +243,12 @@ TEST_CASE("downloading: what a mirror serves is checked; without MNIST, drawn di
   const Digits mnist = load_mnist();
   CHECK(mnist.is_mnist);
   CHECK(mnist.train.size() == 60000);
+  write_file(folder.path / "mica" / "mnist" / "t10k-labels-idx1-ubyte.gz", {"damaged"});
+  CHECK(load_mnist().is_mnist);  // repaired
   server.files.clear();
   CHECK(load_mnist().is_mnist);  // now from the cache
+  ::setenv("MICA_DATA", "/nowhere", 1);
+  CHECK(load_mnist().description.find(" ($MICA_DATA=/nowhere has not all four IDX files)") != std::string::npos);
   ::setenv("MICA_DATA", real.c_str(), 1);
   CHECK(load_mnist().description.find(real) != std::string::npos);
 }

@@ -76,6 +76,45 @@ TEST_CASE("a dropout layer used twice, and two layers, never repeat a mask") {
   CHECK(same_bits(net(x), x));
 }
 
+TEST_CASE("dropout after a frozen batch norm is kept by the fused pass") {
+  Sequential net;
+  net.add("norm", BatchNorm2d(4)).add("relu", ReLU()).add("dropout", Dropout(0.5));
+  net.children()[0]->eval();
+  const std::vector<double> y = values(net(Tensor::ones({8, 4, 8, 8})));
+  CHECK(std::count(y.begin(), y.end(), 0.0) > 800);  // of 2048
+  {
+    const EvalMode eval(net);
+    CHECK(!net.training());
+  }
+  CHECK(net.training());
+  CHECK(!net.children()[0]->training());
+}
+
+TEST_CASE("dropout layers have streams of their own, however the network is called and made") {
+  Sequential net;
+  net.add("a", Dropout(0.5));
+  net(Tensor::ones({4}));
+  net.add("b", Dropout(0.5));
+  for (const bool direct : {true, false}) {
+    const Tensor x = Tensor::ones({4096});
+    const std::vector<double> y = values(direct ? net.forward(x) : net(x));
+    CHECK(std::count(y.begin(), y.end(), 0.0) > 2800);  // three quarters are dropped by one or the other
+  }
+}
+
+TEST_CASE("a parameter that two names share is counted, and updated, once") {
+  struct Tied : Module {
+    Linear a{3, 3, false}, b{3, 3, false};
+    Tied() { b.weight = a.weight; }
+    Tensor forward(const Tensor& x) override { return b(a(x)); }
+    void visit(Visitor& v) override { v("a", a); v("b", b); }
+    const char* kind() const override { return "Tied"; }
+  } tied;
+  CHECK(tied.parameters().size() == 1);
+  CHECK(tied.parameter_count() == 9);
+  CHECK(tied.state_dict().size() == 2);
+}
+
 TEST_CASE("PyTorch's default initialisation: uniform within 1/√fan_in, seeded") {
   manual_seed(1);
   const Conv2d conv(8, 64, 3, {.groups = 2});

@@ -58,7 +58,8 @@ TEST_CASE("optimizers reject what makes no sense") {
   CHECK(error_text<Error>([&] { Sgd({}, {}); }) == "optimizer: a group has no parameters; give the result of parameters()");
   CHECK(error_text<Error>([&] { Sgd({Tensor::zeros({3})}, {}); }) ==
         "optimizer: a parameter of shape 3 is not a leaf that requires a gradient");
-  CHECK(error_text<Error>([&] { Sgd({a}, {}).add_group({a}, {}); }) == "optimizer: a parameter of shape 3 is in two groups");
+  CHECK(error_text<Error>([&] { Sgd({a}, {}).add_group({a}, {}); }) == "optimizer: a parameter of shape 3 is given twice");
+  CHECK(error_text<Error>([&] { Sgd({a, a}, {}); }) == "optimizer: a parameter of shape 3 is given twice");
   Sgd sgd({a}, {});
   CHECK(error_text<Error>([&] { StepLR(sgd, 0); }) == "StepLR: expected a step size of 1 epoch or more, got 0");
 }
