@@ -2,7 +2,8 @@
 //   z = x · scale + shift   with scale = w / √(var + eps), shift = b − mean · scale,   y = dropout(relu(z))
 // Training, with n rows, g = gy where y > 0 (times dropout's scale), x̂ = (x − mean) / √(var + eps):
 //   gb = Σ g,   gw = Σ g·x̂,   gx = scale · (g − gb/n − x̂ · gw/n);   in evaluation gx = scale · g.
-// Source: Ioffe and Szegedy, "Batch Normalization", 2015, section 3. f32 and f64.
+// Source: Ioffe and Szegedy, "Batch Normalization", 2015, section 3.
+// f64 is the definition, by plain loops (cpu/batch_norm_reference.h); f32 is fast.
 #pragma once
 
 #include <mica/kernels/dropout.h>
@@ -18,8 +19,8 @@ struct Epilogue {
   Dropout dropout;  // p > 0 only together with relu: the mask of both is then y > 0
 };
 
-// mean[channels] and biased variance[channels]. Blocks of rows are summed about their first row and combined in f64 by
-// Chan's formula, so that a mean far from zero costs no precision; the order depends on the sizes alone.
+// mean[channels] and biased variance[channels]. In f32 blocks of rows are summed about their first row and combined in f64
+// by Chan's formula, so that a mean far from zero costs no precision; the order depends on the sizes alone.
 template <class T> void batch_norm_statistics(Cpu& cpu, const BatchNormDims& d, const T* x, T* mean, T* variance);
 
 template <class T>

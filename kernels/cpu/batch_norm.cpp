@@ -1,5 +1,6 @@
-// Rows are cut into blocks of a fixed size; within a block, channels go in tiles that fit vector registers.
-#include <mica/kernels/batch_norm.h>
+// f32: rows are cut into blocks of a fixed size; within a block, channels go in tiles that fit vector registers. The
+// definition, which f64 runs, is batch_norm_reference.h.
+#include <mica/kernels/cpu/batch_norm_reference.h>
 #include <mica/kernels/cpu/parallel.h>
 
 #include <cmath>
@@ -104,22 +105,18 @@ MICA_INLINE void block_input_gradient(i64 rows, i64 channels, const T* x, const 
   });
 }
 
-#define MICA_FLOATING(T)                                                                                               \
-  MICA_HOT void moments(i64 rows, i64 channels, const T* x, double* sums) { block_moments(rows, channels, x, sums); }  \
-  MICA_HOT void apply(i64 rows, i64 channels, const T* x, const T* scale, const T* shift, bool relu, T* y) {           \
-    block_apply(rows, channels, x, scale, shift, relu, y);                                                             \
-  }                                                                                                                    \
-  MICA_HOT void gradients(i64 rows, i64 channels, const T* x, const T* y, const T* gy, const T* mean, bool relu,       \
-                          T keep_scale, double* sums) {                                                                \
-    block_gradients(rows, channels, x, y, gy, mean, relu, keep_scale, sums);                                           \
-  }                                                                                                                    \
-  MICA_HOT void input_gradient(i64 rows, i64 channels, const T* x, const T* y, const T* gy, const T* mean,             \
-                               const T* factors, bool relu, T keep_scale, T* gx) {                                     \
-    block_input_gradient(rows, channels, x, y, gy, mean, factors, relu, keep_scale, gx);                               \
-  }
-MICA_FLOATING(float)
-MICA_FLOATING(double)
-#undef MICA_FLOATING
+MICA_HOT void moments(i64 rows, i64 channels, const float* x, double* sums) { block_moments(rows, channels, x, sums); }
+MICA_HOT void apply(i64 rows, i64 channels, const float* x, const float* scale, const float* shift, bool relu, float* y) {
+  block_apply(rows, channels, x, scale, shift, relu, y);
+}
+MICA_HOT void gradients(i64 rows, i64 channels, const float* x, const float* y, const float* gy, const float* mean, bool relu,
+                        float keep_scale, double* sums) {
+  block_gradients(rows, channels, x, y, gy, mean, relu, keep_scale, sums);
+}
+MICA_HOT void input_gradient(i64 rows, i64 channels, const float* x, const float* y, const float* gy, const float* mean,
+                             const float* factors, bool relu, float keep_scale, float* gx) {
+  block_input_gradient(rows, channels, x, y, gy, mean, factors, relu, keep_scale, gx);
+}
 
 // f(block, first row, rows) for every block, over threads.
 template <class F>
@@ -133,8 +130,8 @@ void for_each_block(const Cpu& cpu, const BatchNormDims& d, const F& f) {
 
 }  // namespace
 
-template <class T>
-void batch_norm_statistics(Cpu& cpu, const BatchNormDims& d, const T* x, T* mean, T* variance) {
+template <>
+void batch_norm_statistics(Cpu& cpu, const BatchNormDims& d, const float* x, float* mean, float* variance) {
   double* sums = cpu.scratch<double>(static_cast<std::size_t>(blocks_of(d) * 2 * d.channels));  // blocks×2×channels
   for_each_block(cpu, d, [&](i64 block, i64 first, i64 rows) {
     moments(rows, d.channels, x + first * d.channels, sums + block * 2 * d.channels);
@@ -151,14 +148,14 @@ void batch_norm_statistics(Cpu& cpu, const BatchNormDims& d, const T* x, T* mean
       deviation += block_deviation + delta * delta * count * rows / together;
       count = together;
     }
-    mean[c] = static_cast<T>(average);
-    variance[c] = static_cast<T>(std::max(0.0, deviation) / count);
-    if (std::isnan(deviation)) variance[c] = std::numeric_limits<T>::quiet_NaN();
+    mean[c] = static_cast<float>(average);
+    variance[c] = static_cast<float>(std::max(0.0, deviation) / count);
+    if (std::isnan(deviation)) variance[c] = std::numeric_limits<float>::quiet_NaN();
   }
 }
 
-template <class T>
-void batch_norm_apply(Cpu& cpu, const BatchNormDims& d, const T* x, const T* scale, const T* shift, const Epilogue& epilogue, T* y) {
+template <>
+void batch_norm_apply(Cpu& cpu, const BatchNormDims& d, const float* x, const float* scale, const float* shift, const Epilogue& epilogue, float* y) {
   for_each_block(cpu, d, [&](i64, i64 first, i64 rows) {
     const i64 begin = first * d.channels, end = begin + rows * d.channels;
     apply(rows, d.channels, x + begin, scale, shift, epilogue.relu, y + begin);
@@ -166,14 +163,14 @@ void batch_norm_apply(Cpu& cpu, const BatchNormDims& d, const T* x, const T* sca
   });
 }
 
-template <class T>
-void batch_norm_backward(Cpu& cpu, const BatchNormDims& d, const T* x, const T* y, const T* gy, const T* mean,
-                         const T* inverse_std, const T* w, bool training, const Epilogue& epilogue, T* gx, T* gw, T* gb) {
+template <>
+void batch_norm_backward(Cpu& cpu, const BatchNormDims& d, const float* x, const float* y, const float* gy, const float* mean,
+                         const float* inverse_std, const float* w, bool training, const Epilogue& epilogue, float* gx, float* gw, float* gb) {
   const std::size_t channels = static_cast<std::size_t>(d.channels), blocks = static_cast<std::size_t>(blocks_of(d));
   double* sums = cpu.scratch<double>(blocks * 2 * channels + 3 * channels);  // blocks×2×channels, then the factors
-  T* factors = reinterpret_cast<T*>(sums + blocks * 2 * channels);           // 3×channels
-  const T keep_scale = epilogue.dropout.p > 0 ? static_cast<T>(epilogue.dropout.scale()) : T(1);
-  const T* activity = epilogue.relu ? y : gy;  // any readable array where it does not matter
+  float* factors = reinterpret_cast<float*>(sums + blocks * 2 * channels);           // 3×channels
+  const float keep_scale = epilogue.dropout.p > 0 ? static_cast<float>(epilogue.dropout.scale()) : float(1);
+  const float* activity = epilogue.relu ? y : gy;  // any readable array where it does not matter
   for_each_block(cpu, d, [&](i64 block, i64 first, i64 rows) {
     const i64 at = first * d.channels;
     gradients(rows, d.channels, x + at, activity + at, gy + at, mean, epilogue.relu, keep_scale, sums + block * 2 * d.channels);
@@ -186,11 +183,11 @@ void batch_norm_backward(Cpu& cpu, const BatchNormDims& d, const T* x, const T* 
     }
     const double s = static_cast<double>(inverse_std[c]), scale = s * static_cast<double>(w[c]);
     const double n = static_cast<double>(d.rows);
-    gb[c] = static_cast<T>(total);
-    gw[c] = static_cast<T>(product * s);
-    factors[c] = static_cast<T>(scale);
-    factors[channels + c] = static_cast<T>(training ? -scale * s * s * product / n : 0);
-    factors[2 * channels + c] = static_cast<T>(training ? -scale * total / n : 0);
+    gb[c] = static_cast<float>(total);
+    gw[c] = static_cast<float>(product * s);
+    factors[c] = static_cast<float>(scale);
+    factors[channels + c] = static_cast<float>(training ? -scale * s * s * product / n : 0);
+    factors[2 * channels + c] = static_cast<float>(training ? -scale * total / n : 0);
   }
   if (!gx) return;
   for_each_block(cpu, d, [&](i64, i64 first, i64 rows) {
@@ -199,12 +196,20 @@ void batch_norm_backward(Cpu& cpu, const BatchNormDims& d, const T* x, const T* 
   });
 }
 
-#define MICA_FLOATING(T)                                                                                                 \
-  template void batch_norm_statistics(Cpu&, const BatchNormDims&, const T*, T*, T*);                                     \
-  template void batch_norm_apply(Cpu&, const BatchNormDims&, const T*, const T*, const T*, const Epilogue&, T*);         \
-  template void batch_norm_backward(Cpu&, const BatchNormDims&, const T*, const T*, const T*, const T*, const T*,        \
-                                    const T*, bool, const Epilogue&, T*, T*, T*);
-MICA_FLOATING(float)
-MICA_FLOATING(double)
+template <>
+void batch_norm_statistics(Cpu& cpu, const BatchNormDims& d, const double* x, double* mean, double* variance) {
+  reference::batch_norm_statistics(cpu, d, x, mean, variance);
+}
+template <>
+void batch_norm_apply(Cpu& cpu, const BatchNormDims& d, const double* x, const double* scale, const double* shift,
+                      const Epilogue& epilogue, double* y) {
+  reference::batch_norm_apply(cpu, d, x, scale, shift, epilogue, y);
+}
+template <>
+void batch_norm_backward(Cpu& cpu, const BatchNormDims& d, const double* x, const double* y, const double* gy, const double* mean,
+                         const double* inverse_std, const double* w, bool training, const Epilogue& epilogue, double* gx, double* gw,
+                         double* gb) {
+  reference::batch_norm_backward(cpu, d, x, y, gy, mean, inverse_std, w, training, epilogue, gx, gw, gb);
+}
 
 }  // namespace mica::kernels
