@@ -1,5 +1,5 @@
 // Matrix product of row-major matrices, each operand optionally stored transposed. f64 is plain loops, the definition;
-// f32 is oneDNN's where the build has it.
+// f32 is oneDNN's where the build has it, unless the policy is native.
 #pragma once
 
 #include <mica/kernels/cpu/context.h>

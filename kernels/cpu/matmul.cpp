@@ -36,7 +36,8 @@ void matmul(Cpu& cpu, const MatmulDims& d, const float* a, const float* b, const
 #else
 
 void matmul(Cpu& cpu, const MatmulDims& d, const float* a, const float* b, const float* bias, float* c) {
-  if (d.m * d.n * d.k == 0) return matmul_reference(cpu, d, a, b, bias, c);  // oneDNN's answer to k = 0 is not defined
+  const bool empty = d.m * d.n * d.k == 0;  // oneDNN's answer to k = 0 is not defined
+  if (empty || cpu.policy() == Policy::native) return matmul_reference(cpu, d, a, b, bias, c);
   using dnnl::memory;
   constexpr auto f32 = memory::data_type::f32;
   PrimitiveCache& cache = cpu.primitives();
