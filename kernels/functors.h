@@ -45,7 +45,7 @@ struct AbsoluteError {  // |a − b|; the slope at 0 is 0
   template <class T> MICA_FUNCTION T forward(T a, T b) const { return math::absolute(a - b); }
   template <class T> MICA_FUNCTION T grad_a(T a, T b, T gy) const { return slope(a - b) * gy; }
   template <class T> MICA_FUNCTION T grad_b(T a, T b, T gy) const { return slope(b - a) * gy; }
-  template <class T> MICA_FUNCTION static T slope(T d) { return d > T(0) ? T(1) : d < T(0) ? T(-1) : d == T(0) ? T(0) : d; }
+  template <class T> MICA_FUNCTION static T slope(T d) { return d > T(0) ? T(1) : d < T(0) ? T(-1) : T(0); }
 };
 struct Huber {  // with d = a − b: d²/2 where |d| < delta, otherwise delta·(|d| − delta/2)
   double delta;
@@ -119,7 +119,8 @@ struct GeluTanh {  // x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
   template <class T> MICA_FUNCTION static T inner(T x) { return static_cast<T>(root) * (x + T(0.044715) * x * x * x); }
   static constexpr double root = 0.79788456080286535588;  // √(2/π)
 };
-struct Clamp {  // into [low, high]; high wins where low > high; NaN passes through
+struct Clamp {  // into [low, high], either of which may be ∞ for none; high wins where low > high; NaN passes through, and the
+                // gradient is 0 on a bound
   static constexpr Keeps keeps = Keeps::input;
   double low, high;
   template <class T> MICA_FUNCTION T forward(T x) const {
@@ -127,7 +128,8 @@ struct Clamp {  // into [low, high]; high wins where low > high; NaN passes thro
     return raised > h ? h : raised;
   }
   template <class T> MICA_FUNCTION T grad(T x, T gy) const {
-    return (x >= static_cast<T>(low)) & (x <= static_cast<T>(high)) ? gy : T(0);
+    const T l = static_cast<T>(low), h = static_cast<T>(high);
+    return ((x > l) | (l == -math::infinity)) & ((x < h) | (h == math::infinity)) ? gy : T(0);
   }
 };
 struct Square {

@@ -11,25 +11,24 @@
 namespace mica {
 namespace {
 
-kernels::BatchNormDims check(const Tensor& x, const std::array<const Tensor*, 4>& per_channel, bool from_batch) {
+void check(const Tensor& x, const std::array<const Tensor*, 4>& per_channel, bool from_batch) {
   require_floating("batch_norm", "the input", x);
-  if (x.rank() != 2 && x.rank() != 4)
-    throw ShapeError(fmt::format("batch_norm: expected an input of shape (N, C) or (N, C, H, W), got {}", to_string(x.shape())));
-  const kernels::BatchNormDims d{x.size(1) == 0 ? 0 : x.numel() / x.size(1), x.size(1)};
+  if (x.rank() < 2)
+    throw ShapeError(fmt::format("batch_norm: expected an input of shape (N, C) or (N, C, …), got {}", to_string(x.shape())));
+  const std::int64_t channels = x.size(1), rows = channels == 0 ? 0 : x.numel() / channels;
   constexpr const char* names[] = {"weight", "bias", "running_mean", "running_var"};
   for (std::size_t i = 0; i < per_channel.size(); ++i) {
     const Tensor& t = *per_channel[i];
-    if (!t.defined() && i >= 2) continue;
+    if (!t.defined()) continue;
     require_same_type("batch_norm", x, t);
-    if (t.shape() != Shape{d.channels})
+    if (t.shape() != Shape{channels})
       throw ShapeError(fmt::format("batch_norm: expected {} of shape {}, one for each channel, got {} (input {})", names[i],
-                                   d.channels, to_string(t.shape()), to_string(x.shape())));
+                                   channels, to_string(t.shape()), to_string(x.shape())));
   }
-  if (from_batch && d.rows < 2)
+  if (from_batch && rows == 1)
     throw ShapeError(fmt::format("batch_norm: expected more than one value per channel in training, got input {}; use a larger "
                                  "batch, or eval()",
                                  to_string(x.shape())));
-  return d;
 }
 
 // scale = w / √(var + eps), shift = b − mean·scale, inverse_std = 1 / √(var + eps).
@@ -54,12 +53,10 @@ void update_running(const kernels::BatchNormDims& d, double momentum, const T* m
   }
 }
 
-}  // namespace
-
-Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor running_mean, Tensor running_var,
-                  const BatchNormOptions& options) {
-  const bool from_batch = options.training || !running_mean.defined();
-  const kernels::BatchNormDims d = check(x, {&weight, &bias, &running_mean, &running_var}, from_batch);
+// Channels last in memory, as the kernel takes them: rank 2 or 4, and all arguments checked.
+Tensor normalize(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor running_mean, Tensor running_var, const BatchNormOptions& options,
+                 bool from_batch) {
+  const kernels::BatchNormDims d{x.size(1) == 0 ? 0 : x.numel() / x.size(1), x.size(1)};
   kernels::Epilogue epilogue{options.relu, options.dropout};
   if (epilogue.dropout.p > 0 && !epilogue.relu) throw Error("batch_norm: fused dropout needs a fused relu");
   const auto per_channel = [&] { return Tensor::empty({d.channels}, x.dtype(), x.device()); };
@@ -98,6 +95,22 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
            return {gx, gw, gb};
          });
   return y;
+}
+
+}  // namespace
+
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor running_mean, Tensor running_var,
+                  const BatchNormOptions& options) {
+  const bool from_batch = options.training || !running_mean.defined();
+  check(x, {&weight, &bias, &running_mean, &running_var}, from_batch);
+  if (running_mean.defined() != running_var.defined())
+    throw Error("batch_norm: expected both running_mean and running_var, or neither");
+  const auto given_or = [&](const Tensor& t, double value) { return t.defined() ? t : Tensor::full({x.size(1)}, value, x.dtype(), x.device()); };
+  const bool moves = x.rank() != 2 && x.rank() != 4;
+  const std::int64_t pixels = x.size(0) * x.size(1) == 0 ? 0 : x.numel() / (x.size(0) * x.size(1));
+  const Tensor image = moves ? x.reshape({x.size(0), x.size(1), pixels, 1}) : x;
+  const Tensor y = normalize(image, given_or(weight, 1), given_or(bias, 0), running_mean, running_var, options, from_batch);
+  return moves ? y.reshape(x.shape()) : y;
 }
 
 }  // namespace mica

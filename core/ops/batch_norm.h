@@ -1,4 +1,4 @@
-// Batch normalisation over the channels of (N, C) or (N, C, H, W), with PyTorch's meaning. Formulas: kernels/batch_norm.h.
+// Batch normalisation over the channels of (N, C) or (N, C, …), with PyTorch's meaning. Formulas: kernels/batch_norm.h.
 #pragma once
 
 #include <mica/core/tensor.h>
@@ -14,7 +14,7 @@ struct BatchNormOptions {
   kernels::Dropout dropout = {};  // and dropout after it; p > 0 needs relu
 };
 
-// weight, bias, running_mean, running_var: (C). Without running statistics (undefined), those of the batch are used in
+// weight, bias, running_mean, running_var: (C). Undefined weight and bias count as 1 and 0. Without running statistics (undefined), those of the batch are used in
 // evaluation too. Running statistics are changed in place. One value per channel in training is an error.
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor running_mean, Tensor running_var,
                   const BatchNormOptions& options);

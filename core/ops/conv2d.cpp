@@ -16,7 +16,7 @@ kernels::Conv2dDims check(const Tensor& x, const Tensor& w, const Tensor& bias, 
   const auto fail = [&](const std::string& what) {
     throw ShapeError(fmt::format("conv2d: {} (input {}, weight {})", what, to_string(x.shape()), to_string(w.shape())));
   };
-  if (x.rank() != 4) fail(fmt::format("expected an input of rank 4 (N, C, H, W), got rank {}", x.rank()));
+  if (x.rank() != 4) fail(fmt::format("expected an input of shape (N, C, H, W) or (C, H, W), got rank {}", x.rank()));
   if (w.rank() != 4) fail(fmt::format("expected a weight of rank 4 (O, C/groups, kh, kw), got rank {}", w.rank()));
   for (std::size_t i = 0; i < 2; ++i)
     if (o.stride[i] < 1 || o.dilation[i] < 1 || o.padding[i] < 0)
@@ -43,6 +43,10 @@ template <class T> const T* data_or_null(const Tensor& x) { return x.defined() ?
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
+  if (x.rank() == 3) {  // one image
+    const Tensor y = conv2d(x.reshape({1, x.size(0), x.size(1), x.size(2)}), weight, bias, options);
+    return y.reshape({y.size(1), y.size(2), y.size(3)});
+  }
   const kernels::Conv2dDims d = check(x, weight, bias, options);
   Tensor y = Tensor::empty({d.n, d.o, d.oh, d.ow}, x.dtype(), x.device());
   if (d.n > 0)

@@ -11,7 +11,7 @@ namespace mica {
 using kernels::Reduction;  // mean, sum or none
 
 struct NllLossOptions {
-  Tensor weight;                     // (classes), or undefined for 1 each
+  Tensor weight = {};                // (classes), or undefined for 1 each
   std::int64_t ignore_index = -100;  // a target of this value does not count
   Reduction reduction = Reduction::mean;
 };
@@ -22,7 +22,7 @@ struct NllLossOptions {
 Tensor nll_loss(const Tensor& log_probabilities, const Tensor& target, const NllLossOptions& options = {});
 
 struct CrossEntropyOptions {
-  Tensor weight;
+  Tensor weight = {};
   std::int64_t ignore_index = -100;
   Reduction reduction = Reduction::mean;
   double label_smoothing = 0;  // in [0, 1]: this share of each target is spread evenly over all classes

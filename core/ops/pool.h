@@ -12,7 +12,7 @@ using Pair = std::array<std::int64_t, 2>;  // along H, along W
 
 struct MaxPool2dOptions {
   Pair kernel{2, 2};
-  std::optional<Pair> stride;  // the kernel's size unless given
+  std::optional<Pair> stride = {};  // the kernel's size unless given
   Pair padding{0, 0};          // with −∞, at most half the kernel
   Pair dilation{1, 1};
   bool ceil_mode = false;      // may the last window hang over the end?
@@ -21,11 +21,11 @@ Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options = {});
 
 struct AvgPool2dOptions {
   Pair kernel{2, 2};
-  std::optional<Pair> stride;  // the kernel's size unless given
+  std::optional<Pair> stride = {};  // the kernel's size unless given
   Pair padding{0, 0};          // with 0, at most half the kernel
   bool ceil_mode = false;
   bool count_include_pad = true;                   // is padding counted in the divisor?
-  std::optional<std::int64_t> divisor_override;    // divides every window's sum, unless absent; not 0
+  std::optional<std::int64_t> divisor_override = {};  // divides every window's sum, unless absent; not 0
 };
 Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& options = {});
 

@@ -1,70 +1,200 @@
 #include "op_table.h"
 
-#include <mica/core/ops.h>
+#include <mica/core/error.h>
+#include <mica/core/nearest.h>
+#include <mica/core/random.h>
+
+#include <fmt/format.h>
 
 namespace mica::test {
 namespace {
 
+std::vector<int> dims(Call& c) {
+  const std::vector<std::int64_t> all = c.integers("dim");
+  return {all.begin(), all.end()};
+}
 
+std::optional<int> maybe_dim(Call& c) {
+  const std::optional<std::int64_t> dim = c.maybe_integer("dim");
+  return dim ? std::optional(static_cast<int>(*dim)) : std::nullopt;
+}
 
-Tensor optional(const Arguments& arguments, const std::string& name) {
-  const auto found = arguments.find(name);
-  return found == arguments.end() ? Tensor() : found->second;
+int dim(Call& c, std::optional<std::int64_t> otherwise = {}) { return static_cast<int>(c.integer("dim", otherwise)); }
+
+Reduction reduction(Call& c) {
+  const std::string name = c.text("reduction", "mean");
+  if (name != "mean" && name != "sum" && name != "none")
+    throw Error(fmt::format("{}: attribute 'reduction' is {}, expected mean, sum or none", c.op(), name));
+  return name == "mean" ? Reduction::mean : name == "sum" ? Reduction::sum : Reduction::none;
+}
+
+GeluApproximation approximation(Call& c) {
+  const std::string name = c.text("approximate", "none");
+  if (name != "none" && name != "tanh") throw Error(fmt::format("gelu: attribute 'approximate' is {}, expected none or tanh", name));
+  return name == "tanh" ? GeluApproximation::tanh : GeluApproximation::none;
+}
+
+// max and min of all elements, or along a dimension with indices.
+Outputs extremum(Call& c, Tensor (*all)(const Tensor&), ValuesAndIndices (*along)(const Tensor&, int, bool)) {
+  const Tensor x = c.tensor("input");
+  const bool keepdim = c.flag("keepdim", false);
+  const std::optional<int> dim = maybe_dim(c);
+  return dim ? Outputs(along(x, *dim, keepdim)) : Outputs(all(x));
+}
+
+Outputs split_by(Call& c) {
+  const Tensor x = c.has("input") ? c.tensor("input") : c.tensor("tensor");  // torch.split calls it tensor
+  const std::vector<std::int64_t> sizes = c.integers("split_size_or_sections");
+  const int along = dim(c, 0);
+  if (sizes.empty()) throw Error("split: attribute 'split_size_or_sections' is missing or has no sizes");
+  return c.is_list("split_size_or_sections") ? split(x, sizes, along) : split(x, sizes[0], along);
+}
+
+Outputs conv2d_of(Call& c) {
+  const Tensor x = c.tensor("input"), weight = c.tensor("weight"), bias = c.optional("bias");
+  Conv2dOptions options{c.pair("stride", Pair{1, 1}), {}, c.pair("dilation", Pair{1, 1}), c.integer("groups", 1)};
+  if (!c.is_text("padding")) options.padding = c.pair("padding", Pair{0, 0});
+  else if (c.text("padding", "") != "valid") throw Error("conv2d: padding is a word other than valid; give one or two numbers");
+  return conv2d(x, weight, bias, options);
 }
 
 }  // namespace
 
 const std::map<std::string, OpFunction>& ops() {
-  using A = const Arguments&;
-  using J = const Attributes&;
   static const std::map<std::string, OpFunction> table{
-      {"add", [](A a, J) { return add(a.at("input"), a.at("other")); }},
-      {"sub", [](A a, J) { return sub(a.at("input"), a.at("other")); }},
-      {"mul", [](A a, J) { return mul(a.at("input"), a.at("other")); }},
-      {"div", [](A a, J) { return div(a.at("input"), a.at("other")); }},
-      {"relu", [](A a, J) { return relu(a.at("input")); }},
-      {"sum", [](A a, J j) { return sum(a.at("input"), j.value("dim", std::vector<int>()), j.value("keepdim", false)); }},
-      {"mean", [](A a, J j) { return mean(a.at("input"), j.value("dim", std::vector<int>()), j.value("keepdim", false)); }},
-      {"conv2d",
-       [](A a, J j) {
-         return conv2d(a.at("input"), a.at("weight"), optional(a, "bias"),
-                       {j.value("stride", Pair{1, 1}), j.value("padding", Pair{0, 0}), j.value("dilation", Pair{1, 1}),
-                        j.value("groups", std::int64_t{1})});
+      // elementwise
+      {"add", [](Call& c) -> Outputs { return add(c.tensor("input"), c.tensor_or_number("other")); }},
+      {"sub", [](Call& c) -> Outputs { return sub(c.tensor("input"), c.tensor_or_number("other")); }},
+      {"mul", [](Call& c) -> Outputs { return mul(c.tensor("input"), c.tensor_or_number("other")); }},
+      {"div", [](Call& c) -> Outputs { return div(c.tensor("input"), c.tensor_or_number("other")); }},
+      {"pow",
+       [](Call& c) -> Outputs {
+         return c.has("exponent") ? pow(c.tensor("input"), c.tensor("exponent")) : pow(c.tensor("input"), c.number("exponent"));
        }},
-      {"batch_norm",
-       [](A a, J j) {
-         return batch_norm(a.at("input"), a.at("weight"), a.at("bias"), optional(a, "running_mean"), optional(a, "running_var"),
-                           {j.value("training", false), j.value("momentum", 0.1), j.value("eps", 1e-5), false, {}});
+      {"exp", [](Call& c) -> Outputs { return exp(c.tensor("input")); }},
+      {"log", [](Call& c) -> Outputs { return log(c.tensor("input")); }},
+      {"sqrt", [](Call& c) -> Outputs { return sqrt(c.tensor("input")); }},
+      {"clamp", [](Call& c) -> Outputs { return clamp(c.tensor("input"), c.maybe_number("min"), c.maybe_number("max")); }},
+      {"relu", [](Call& c) -> Outputs { return relu(c.tensor("input")); }},
+      {"leaky_relu", [](Call& c) -> Outputs { return leaky_relu(c.tensor("input"), c.number("negative_slope", 0.01)); }},
+      {"sigmoid", [](Call& c) -> Outputs { return sigmoid(c.tensor("input")); }},
+      {"tanh", [](Call& c) -> Outputs { return tanh(c.tensor("input")); }},
+      {"gelu", [](Call& c) -> Outputs { return gelu(c.tensor("input"), approximation(c)); }},
+      {"dropout",
+       [](Call& c) -> Outputs { return dropout(c.tensor("input"), c.number("p", 0.5), c.flag("training", true), random_key("op table")); }},
+      // reductions
+      {"sum", [](Call& c) -> Outputs { return sum(c.tensor("input"), dims(c), c.flag("keepdim", false)); }},
+      {"mean", [](Call& c) -> Outputs { return mean(c.tensor("input"), dims(c), c.flag("keepdim", false)); }},
+      {"amax", [](Call& c) -> Outputs { return amax(c.tensor("input"), dims(c), c.flag("keepdim", false)); }},
+      {"amin", [](Call& c) -> Outputs { return amin(c.tensor("input"), dims(c), c.flag("keepdim", false)); }},
+      {"max", [](Call& c) { return extremum(c, max, max); }},
+      {"min", [](Call& c) { return extremum(c, min, min); }},
+      {"argmax", [](Call& c) -> Outputs { return argmax(c.tensor("input"), maybe_dim(c), c.flag("keepdim", false)); }},
+      {"argmin", [](Call& c) -> Outputs { return argmin(c.tensor("input"), maybe_dim(c), c.flag("keepdim", false)); }},
+      // products
+      {"matmul", [](Call& c) -> Outputs { return matmul(c.tensor("input"), c.tensor("other")); }},
+      {"linear", [](Call& c) -> Outputs { return linear(c.tensor("input"), c.tensor("weight"), c.optional("bias")); }},
+      {"conv2d", conv2d_of},
+      // rearranging
+      {"reshape", [](Call& c) -> Outputs { return c.tensor("input").reshape(c.integers("shape")); }},
+      {"permute",
+       [](Call& c) -> Outputs {
+         const std::vector<std::int64_t> order = c.integers("dims");
+         return permute(c.tensor("input"), {order.begin(), order.end()});
        }},
+      {"transpose",
+       [](Call& c) -> Outputs {
+         return transpose(c.tensor("input"), static_cast<int>(c.integer("dim0")), static_cast<int>(c.integer("dim1")));
+       }},
+      {"broadcast_to", [](Call& c) -> Outputs { return broadcast_to(c.tensor("input"), c.integers("size")); }},
+      {"cat", [](Call& c) -> Outputs { return cat(c.tensors("tensors"), dim(c, 0)); }},
+      {"stack", [](Call& c) -> Outputs { return stack(c.tensors("tensors"), dim(c, 0)); }},
+      {"split", split_by},
+      {"gather", [](Call& c) -> Outputs { return gather(c.tensor("input"), dim(c), c.tensor("index")); }},
+      // pooling
       {"max_pool2d",
-       [](A a, J j) {
-         return max_pool2d(a.at("input"), {j.at("kernel_size").get<Pair>(), j.contains("stride") ? std::optional<Pair>(j.at("stride").get<Pair>()) : std::nullopt, j.value("padding", Pair{0, 0}),
-                                           j.value("dilation", Pair{1, 1})});
+       [](Call& c) -> Outputs {
+         return max_pool2d(c.tensor("input"), {c.pair("kernel_size"), c.maybe_pair("stride"), c.pair("padding", Pair{0, 0}),
+                                               c.pair("dilation", Pair{1, 1}), c.flag("ceil_mode", false)});
        }},
-      {"global_avg_pool", [](A a, J) { return global_avg_pool(a.at("input")); }},
-      {"linear", [](A a, J) { return linear(a.at("input"), a.at("weight"), optional(a, "bias")); }},
-      {"log_softmax", [](A a, J j) { return log_softmax(a.at("input"), j.at("dim").get<int>()); }},
-      {"nll_loss", [](A a, J) { return nll_loss(a.at("input"), a.at("target")); }},
+      {"avg_pool2d",
+       [](Call& c) -> Outputs {
+         return avg_pool2d(c.tensor("input"), {c.pair("kernel_size"), c.maybe_pair("stride"), c.pair("padding", Pair{0, 0}), c.flag("ceil_mode", false),
+                                               c.flag("count_include_pad", true), c.maybe_integer("divisor_override")});
+       }},
+      {"adaptive_avg_pool2d", [](Call& c) -> Outputs { return adaptive_avg_pool2d(c.tensor("input"), c.maybe_sizes("output_size")); }},
+      {"global_avg_pool", [](Call& c) -> Outputs { return global_avg_pool(c.tensor("input")); }},
+      // normalisation
+      {"batch_norm",
+       [](Call& c) -> Outputs {
+         return batch_norm(c.tensor("input"), c.optional("weight"), c.optional("bias"), c.optional("running_mean"), c.optional("running_var"),
+                           {c.flag("training", false), c.number("momentum", 0.1), c.number("eps", 1e-5), false, {}});
+       }},
+      {"layer_norm",
+       [](Call& c) -> Outputs {
+         return layer_norm(c.tensor("input"), c.integers("normalized_shape"), c.optional("weight"), c.optional("bias"), c.number("eps", 1e-5));
+       }},
+      {"softmax", [](Call& c) -> Outputs { return softmax(c.tensor("input"), dim(c)); }},
+      {"log_softmax", [](Call& c) -> Outputs { return log_softmax(c.tensor("input"), dim(c)); }},
+      // losses
+      {"nll_loss",
+       [](Call& c) -> Outputs {
+         return nll_loss(c.tensor("input"), c.tensor("target"), {c.optional("weight"), c.integer("ignore_index", -100), reduction(c)});
+       }},
+      {"cross_entropy",
+       [](Call& c) -> Outputs {
+         return cross_entropy(c.tensor("input"), c.tensor("target"),
+                              {c.optional("weight"), c.integer("ignore_index", -100), reduction(c), c.number("label_smoothing", 0.0)});
+       }},
+      {"mse_loss", [](Call& c) -> Outputs { return mse_loss(c.tensor("input"), c.tensor("target"), reduction(c)); }},
+      {"l1_loss", [](Call& c) -> Outputs { return l1_loss(c.tensor("input"), c.tensor("target"), reduction(c)); }},
+      {"huber_loss",
+       [](Call& c) -> Outputs { return huber_loss(c.tensor("input"), c.tensor("target"), c.number("delta", 1.0), reduction(c)); }},
   };
   return table;
 }
 
-bool is_differentiable(const std::string& argument, const Tensor& value) {
-  return is_floating(value.dtype()) && argument.rfind("running_", 0) != 0;
+bool is_differentiable(const std::string& op, const std::string& argument, const Tensor& value) {
+  const bool class_weight = argument == "weight" && (op == "nll_loss" || op == "cross_entropy");
+  return is_floating(value.dtype()) && argument.rfind("running_", 0) != 0 && !class_weight;
 }
 
-OpResult run_op(const Attributes& attributes, const Arguments& given, const Tensor& grad_output) {
+Outputs call_op(const Arguments& arguments, const Attributes& attributes) {
+  Call call(arguments, attributes);
+  const auto op = ops().find(call.op());
+  if (op == ops().end()) {
+    std::vector<std::string> known;
+    for (const auto& [name, function] : ops()) known.push_back(name);
+    const std::string near = nearest_name(call.op(), known);
+    throw Error(fmt::format("the op '{}' is not known{}", call.op(), near.empty() ? "" : ", did you mean '" + near + "'?"));
+  }
+  Outputs outputs = op->second(call);
+  call.finish();
+  return outputs;
+}
+
+OpResult run_op(const Attributes& attributes, const Arguments& given, const Outputs& grad_outputs) {
   Arguments arguments;
+  const std::string op = attributes.value("op", "");
   for (const auto& [name, value] : given) {
     arguments[name] = value.clone();
-    if (is_differentiable(name, value)) arguments[name].set_requires_grad();
+    if (is_differentiable(op, name, value)) arguments[name].set_requires_grad();
   }
   OpResult result;
-  result.output = ops().at(attributes.at("op").get<std::string>())(arguments, attributes);
-  if (grad_output.defined()) result.output.backward(grad_output);
+  result.outputs = call_op(arguments, attributes);
+  if (!grad_outputs.empty()) {
+    if (result.outputs.count("output") == 1 && result.outputs.at("output").requires_grad()) {
+      result.outputs.at("output").backward(grad_outputs.at("output"));
+    } else if (result.outputs.count("output") == 0) {  // several outputs: Σ output · grad_output
+      Tensor total = Tensor::zeros({}, grad_outputs.begin()->second.dtype());
+      for (const auto& [name, gy] : grad_outputs) total = total + sum(result.outputs.at(name) * gy);
+      if (total.requires_grad()) total.backward();
+    }
+  }
   for (const auto& [name, value] : arguments) {
-    if (is_differentiable(name, value)) result.gradients[name] = value.grad();
-    else if (is_floating(value.dtype())) result.buffers[name] = value;
+    if (is_differentiable(op, name, value) && !grad_outputs.empty())
+      result.gradients[name] = value.grad().defined() ? value.grad() : Tensor::zeros(value.shape(), value.dtype());
+    else if (name.rfind("running_", 0) == 0) result.buffers[name] = value;
   }
   return result;
 }

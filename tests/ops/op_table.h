@@ -1,33 +1,28 @@
 // Every op by name, as a function of named arguments and attributes. Names and meanings are torch.nn.functional's, or
-// torch's; global_avg_pool(input) is Mica's own. A new op is one row in op_table.cpp, and is then tested by everything
-// that walks the table.
+// torch's; global_avg_pool(input) is Mica's own. A new op is one row in op_table.cpp and one function in case_table.cpp,
+// and is then tested by everything that walks the table.
 #pragma once
 
-#include <mica/core/tensor.h>
-
-#include <nlohmann/json.hpp>
+#include "call.h"
 
 #include <functional>
-#include <map>
-#include <string>
 
 namespace mica::test {
 
-using Arguments = std::map<std::string, Tensor>;  // absent ones are not there
-using Attributes = nlohmann::json;                // {"op": "conv2d", "stride": [2, 1], …}
-
-using OpFunction = std::function<Tensor(const Arguments&, const Attributes&)>;
+using OpFunction = std::function<Outputs(Call&)>;
 const std::map<std::string, OpFunction>& ops();
 
-// Does the op give this argument a gradient?
-bool is_differentiable(const std::string& argument, const Tensor& value);
+// Does the op give this argument a gradient? Not to running statistics, class weights and integers.
+bool is_differentiable(const std::string& op, const std::string& argument, const Tensor& value);
 
-// One call, forward and backward. Arguments are copied first.
+Outputs call_op(const Arguments& arguments, const Attributes& attributes);  // as given, recorded
+
+// One call, forward and, where gradients of outputs are given, backward. Arguments are copied first.
 struct OpResult {
-  Tensor output;
+  Outputs outputs;
   Arguments gradients;  // by argument
   Arguments buffers;    // running statistics afterwards
 };
-OpResult run_op(const Attributes& attributes, const Arguments& arguments, const Tensor& grad_output);
+OpResult run_op(const Attributes& attributes, const Arguments& arguments, const Outputs& grad_outputs);
 
 }  // namespace mica::test

@@ -2,104 +2,47 @@
 """Makes the stored PyTorch results beside this file; run it in an environment with torch, torchvision and safetensors:
     python3 tests/pytorch/make_vectors.py
 
-ops.safetensors      every op: arguments, output and gradients. Metadata: case id → JSON of op and attributes, named as
-                     torch.nn.functional names them; tensors <id>.<argument>, <id>.grad_output, <id>.output,
-                     <id>.grad.<argument>, and <id>.after.<buffer> for buffers that the op updates.
+ops.safetensors      PyTorch's answers to the cases of tests/ops/case_table.cpp, which build/release/tests/op_runner writes
+                     out. Metadata: case id → the case's line; tensors as tests/ops/case_file.h has answers.
 gap_19k.safetensors  ten SGD steps of gap-19k in f64 without dropout: start.<key>, end.<key>, losses.
 transforms.safetensors   torchvision's rotation and crop + resize of one image.
 sgd.safetensors      parameters after each of five steps of torch.optim.SGD.
 """
 import json
 import pathlib
+import subprocess
 import sys
+import tempfile
 
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from safetensors.torch import save_file
+
+import oracle
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "benchmarks"))
 from step_pytorch import gap_19k  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
-FUNCTIONS = {
-    "conv2d": F.conv2d, "batch_norm": F.batch_norm, "relu": F.relu, "max_pool2d": F.max_pool2d, "linear": F.linear,
-    "global_avg_pool": lambda input: F.adaptive_avg_pool2d(input, 1), "log_softmax": F.log_softmax, "nll_loss": F.nll_loss,
-    "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div, "sum": torch.sum, "mean": torch.mean,
-}
-BUFFERS = ("running_mean", "running_var")
-
-
-class Cases:
-    def __init__(self):
-        self.tensors, self.metadata, self.generator = {}, {}, torch.Generator().manual_seed(1)
-
-    def random(self, *shape):
-        return torch.randn(shape, generator=self.generator, dtype=torch.float64)
-
-    def add(self, op, arguments, **attributes):
-        case = f"{op}.{len(self.metadata)}"
-        self.metadata[case] = json.dumps({"op": op, **attributes})
-        arguments = {name: tensor.clone() for name, tensor in arguments.items()}
-        for name, tensor in arguments.items():
-            self.tensors[f"{case}.{name}"] = tensor.clone()
-        wanted = [name for name, tensor in arguments.items() if tensor.is_floating_point() and name not in BUFFERS]
-        for name in wanted:
-            arguments[name].requires_grad_()
-        output = FUNCTIONS[op](**arguments, **attributes)
-        grad_output = self.random(*output.shape)
-        gradients = torch.autograd.grad(output, [arguments[name] for name in wanted], grad_output)
-        self.tensors[f"{case}.grad_output"], self.tensors[f"{case}.output"] = grad_output, output.detach().contiguous().clone()
-        for name, gradient in zip(wanted, gradients):
-            self.tensors[f"{case}.grad.{name}"] = gradient.contiguous().clone()
-        for name in BUFFERS:
-            if name in arguments:
-                self.tensors[f"{case}.after.{name}"] = arguments[name]
+OP_RUNNER = HERE.parents[1] / "build/release/tests/op_runner"
 
 
 def op_cases():
-    c = Cases()
-    r = c.random
-    for n, channels, h, w, o, kernel, extra in [
-            (2, 3, 7, 5, 4, (3, 3), {}), (1, 1, 1, 1, 1, (1, 1), {}), (2, 4, 9, 8, 6, (3, 2), {"stride": [2, 1], "padding": [1, 0]}),
-            (3, 6, 11, 7, 9, (3, 3), {"groups": 3, "dilation": [2, 1], "padding": [2, 2]}), (1, 17, 5, 13, 19, (1, 1), {}),
-            (2, 8, 6, 6, 8, (3, 3), {"groups": 8}), (1, 2, 3, 31, 3, (2, 7), {"stride": [1, 3], "padding": [0, 3]}),
-            (1, 5, 4, 4, 16, (4, 4), {})]:
-        weight = r(o, channels // extra.get("groups", 1), *kernel)
-        c.add("conv2d", {"input": r(n, channels, h, w), "weight": weight, "bias": r(o)}, **extra)
-        c.add("conv2d", {"input": r(n, channels, h, w), "weight": weight}, **extra)
-    for shape in [(3, 5, 4, 7), (6, 16, 1, 1), (1, 1, 3, 3), (3, 33, 2, 3), (7, 3), (40, 2, 5, 5)]:
-        buffers = {"running_mean": r(shape[1]), "running_var": r(shape[1]).abs() + 0.1}
-        arguments = {"input": r(*shape) * 3 + 2, **buffers, "weight": r(shape[1]), "bias": r(shape[1])}
-        c.add("batch_norm", arguments, training=True, momentum=0.1, eps=1e-5)
-        c.add("batch_norm", arguments, training=False, momentum=0.3, eps=1e-3)
-    for shape in [(3, 4), (2, 3, 5, 7), (1,), ()]:
-        c.add("relu", {"input": r(*shape)})
-    for shape, attributes in [((2, 3, 6, 8), {"kernel_size": [2, 2]}), ((1, 1, 7, 5), {"kernel_size": [2, 2]}),
-                              ((1, 35, 7, 7), {"kernel_size": [3, 2], "stride": [2, 1], "padding": [1, 1]}),
-                              ((1, 2, 8, 11), {"kernel_size": [3, 3], "stride": [1, 2], "dilation": [2, 1], "padding": [1, 0]})]:
-        c.add("max_pool2d", {"input": r(*shape)}, **attributes)
-        c.add("max_pool2d", {"input": r(*shape).round()}, **attributes)  # with ties
-    for shape in [(2, 3, 5, 7), (1, 1, 1, 1), (3, 33, 4, 4)]:
-        c.add("global_avg_pool", {"input": r(*shape)})
-    for shape, out in [((4, 5), 3), ((1, 1), 1), ((2, 3, 7), 11), ((6,), 2), ((2, 2, 3, 13), 5), ((3, 101), 7)]:
-        c.add("linear", {"input": r(*shape), "weight": r(out, shape[-1]), "bias": r(out)})
-        c.add("linear", {"input": r(*shape), "weight": r(out, shape[-1])})
-    for shape, dim in [((5, 10), 1), ((3, 7), 0), ((2, 3, 4, 5), 1), ((2, 3, 4, 5), 3), ((2, 3, 4, 5), -2), ((4, 1), 1), ((3, 4, 5), 1)]:
-        c.add("log_softmax", {"input": r(*shape) * 10}, dim=dim)
-    for n, classes in [(1, 1), (5, 10), (33, 7)]:
-        target = torch.randint(0, classes, (n,), generator=c.generator)
-        c.add("nll_loss", {"input": torch.log_softmax(r(n, classes), 1), "target": target})
-    for op in ["add", "sub", "mul", "div"]:
-        for a, b in [((3, 4), (3, 4)), ((2, 3, 4, 5), (3, 1, 1)), ((2, 3, 4, 5), (5,)), ((3, 4, 5), (2, 3, 4, 5)), ((1, 3, 1, 5), (2, 1, 4, 1)),
-                     ((), (2, 3)), ((7,), ()), ((2, 1, 3), (5, 1))]:
-            c.add(op, {"input": r(*a), "other": r(*b).sign() * (r(*b).abs() + 0.5)})
-    for op in ["sum", "mean"]:
-        for shape, dim in [((3, 5), [0]), ((3, 5), [1]), ((2, 3, 4, 5), [1]), ((2, 3, 4, 5), [0, 2, 3]), ((2, 3, 4, 5), [3, 0]), ((2, 3, 4), [-1]),
-                           ((2, 3, 4, 5, 2), [0]), ((7,), [0])]:
-            for keepdim in (False, True):
-                c.add(op, {"input": r(*shape)}, dim=dim, keepdim=keepdim)
-        c.add(op, {"input": r(2, 3, 5, 7)})
-    save_file(c.tensors, HERE / "ops.safetensors", c.metadata)
+    with tempfile.TemporaryDirectory() as folder:
+        table = pathlib.Path(folder) / "table.safetensors"
+        subprocess.run([OP_RUNNER, "--write-table", table], check=True)
+        with safe_open(table, "pt") as file:
+            metadata, tensors = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}
+    lines = {key.removeprefix("line "): metadata.pop(key) for key in list(metadata) if key.startswith("line ")}
+    answers = {}
+    for case, (arguments, grad_outputs) in oracle.cases_of(metadata, tensors).items():
+        try:
+            results = oracle.run(json.loads(metadata[case]), arguments, grad_outputs)
+        except Exception as error:
+            raise SystemExit(f"PyTorch refuses case {case}, {lines[case]}: {error}")
+        answers.update({f"{case}.{name}": tensor for name, tensor in results.items()})
+    save_file(answers, HERE / "ops.safetensors", lines)
 
 
 def batch(step, size):

@@ -1,0 +1,37 @@
+// Runs ops on cases from a file, for any oracle to compare: see case_file.h for the format.
+#include "case_file.h"
+#include "case_table.h"
+
+#include <mica/core/context.h>
+#include <mica/core/error.h>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+using namespace mica;
+using namespace mica::test;
+
+int main(int argc, char** argv) try {
+  std::string in, out, device = "cpu";
+  int threads = num_threads();
+  bool write_table = false;
+  CLI::App app("Runs the ops of IN's cases and writes outputs, gradients and errors to OUT (tests/ops/case_file.h).", "op_runner");
+  app.add_option("IN", in, "safetensors file of cases");
+  app.add_option("OUT", out, "safetensors file to write");
+  app.add_option("--device", device, "where to run: cpu")->capture_default_str();
+  app.add_option("--threads", threads)->check(CLI::Range(1, 1024))->capture_default_str();
+  app.add_flag("--write-table", write_table, "write Mica's own table of cases to IN instead, and run nothing");
+  CLI11_PARSE(app, argc, argv);
+
+  if (write_table) {
+    save_safetensors(in, table_as_file());
+    return 0;
+  }
+  if (in.empty() || out.empty()) throw Error("give the files IN and OUT; --help tells more");
+  if (device != "cpu") throw DeviceError(fmt::format("device '{}' is not known; this build has cpu", device));
+  set_num_threads(threads);
+  save_safetensors(out, run_cases(read_cases(load_safetensors(in))));
+} catch (const std::exception& error) {
+  fmt::print(stderr, "op_runner: {}\n", error.what());
+  return 1;
+}
