@@ -67,7 +67,7 @@ const Tensor& Saved::get() const {
 namespace {
 
 // gx summed over the dimensions along which its input was broadcast.
-Tensor unbroadcast(const Tensor& gx, const GradMeta& input, const char* name) {
+Tensor unbroadcast(Tensor gx, const GradMeta& input, const char* name) {
   if (gx.shape() == input.shape) return gx;
   const int lead = gx.rank() - static_cast<int>(input.shape.size());
   std::vector<int> dims;
@@ -103,7 +103,7 @@ void Tensor::backward(const Tensor& gy) const {
   struct Pending { std::shared_ptr<Node> node; Tensor gy; };
   std::map<std::uint64_t, Pending, std::greater<>> pending;  // latest node first
 
-  const auto deliver = [&](GradMeta& meta, const Tensor& gx) {
+  const auto deliver = [&](GradMeta& meta, Tensor gx) {
     if (meta.node) {
       Pending& entry = pending[meta.node->sequence];
       entry.node = meta.node;
@@ -111,7 +111,7 @@ void Tensor::backward(const Tensor& gy) const {
     } else {
       // A leaf owns its gradient: later changes in place must not reach another tensor's.
       if (meta.grad.defined()) meta.grad = add(meta.grad, gx);
-      else meta.grad = gx.clone();
+      else meta.grad = gx.is_sole_owner() ? std::move(gx) : gx.clone();
     }
   };
   deliver(*grad_meta(), gy);
@@ -125,14 +125,14 @@ void Tensor::backward(const Tensor& gy) const {
                                    node.name));
     const Backward run = std::move(node.backward);
     node.backward = nullptr;
-    const Gradients gradients = run(current.gy);
+    Gradients gradients = run(current.gy);
     if (gradients.size() != node.inputs.size())
       throw GraphError(fmt::format("backward of {}: {} gradients for {} inputs", node.name, gradients.size(),
                                    node.inputs.size()));
     for (std::size_t i = 0; i < gradients.size(); ++i) {
       GradMeta* input = node.inputs[i].get();
       if (input && input->requires_grad && gradients[i].defined())
-        deliver(*input, unbroadcast(gradients[i], *input, node.name));
+        deliver(*input, unbroadcast(std::move(gradients[i]), *input, node.name));
     }
   }
 }

@@ -26,10 +26,12 @@ std::atomic<int>& threads_setting() {
   return threads;
 }
 
+std::atomic<Policy> policy_setting = Policy::automatic;
+
 }  // namespace
 
 kernels::Cpu& cpu_context() {
-  thread_local kernels::Cpu context(threads_setting());
+  thread_local kernels::Cpu context(threads_setting(), policy_setting);
   return context;
 }
 
@@ -41,5 +43,12 @@ void set_num_threads(int threads) {
 }
 
 int num_threads() { return cpu_context().threads(); }
+
+void set_policy(Policy policy) {
+  policy_setting = policy;
+  cpu_context().set_policy(policy);
+}
+
+Policy policy() { return cpu_context().policy(); }
 
 }  // namespace mica

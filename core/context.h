@@ -12,4 +12,10 @@ kernels::Cpu& cpu_context();  // the calling thread's
 void set_num_threads(int threads);
 int num_threads();
 
+// Which implementation CPU ops use from now on, where there are several: see kernels::Policy. It reaches threads as
+// set_num_threads does.
+using kernels::Policy;
+void set_policy(Policy policy);
+Policy policy();
+
 }  // namespace mica

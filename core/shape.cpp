@@ -48,10 +48,11 @@ bool same_memory_order(const Shape& a, const Shape& b) {
 }
 
 int normalize_dim(int dim, int rank, const char* op) {
-  if (dim < -rank || dim >= rank)
+  const int dims = std::max(rank, 1);
+  if (dim < -dims || dim >= dims)
     throw ShapeError(fmt::format("{}: dimension {} is out of range for a tensor of rank {}; give one of {} to {}", op,
-                                 dim, rank, -rank, rank - 1));
-  return dim < 0 ? dim + rank : dim;
+                                 dim, rank, -dims, dims - 1));
+  return dim < 0 ? dim + dims : dim;
 }
 
 Shape broadcast(const Shape& a, const Shape& b, const char* op) {

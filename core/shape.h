@@ -19,7 +19,7 @@ std::vector<int> physical_order(int rank);     // logical dimensions from the ou
 Strides strides_of(const Shape& shape);        // by logical dimension
 bool same_memory_order(const Shape& a, const Shape& b);  // may a be reshaped to b without moving an element?
 
-// dim in [-rank, rank) → [0, rank); throws ShapeError that begins with op.
+// dim in [-rank, rank) → [0, rank); a scalar counts as one dimension, as in PyTorch. Throws ShapeError that begins with op.
 int normalize_dim(int dim, int rank, const char* op);
 
 // The sizes of a op b by the rules of NumPy and PyTorch; throws ShapeError that begins with op.

@@ -112,6 +112,7 @@ DType Tensor::dtype() const { return checked().dtype; }
 Device Tensor::device() const { return checked().storage->device; }
 
 std::int64_t Tensor::size(int dim) const {
+  if (rank() == 0) throw ShapeError("Tensor::size: a scalar has no dimensions");
   return shape()[static_cast<std::size_t>(normalize_dim(dim, rank(), "Tensor::size"))];
 }
 
@@ -272,6 +273,7 @@ Tensor& Tensor::copy_(const Tensor& source) {
 
 void Tensor::bump_version() const { ++checked().storage->version; }
 std::uint32_t Tensor::version() const { return checked().storage->version; }
+bool Tensor::is_sole_owner() const { return impl_.use_count() == 1 && impl_->storage.use_count() == 1; }
 
 void Tensor::adopt(const Tensor& source) {
   const TensorImpl& from = source.checked();

@@ -86,6 +86,7 @@ class Tensor {
   void bump_version() const;                           // says: elements were changed in place
   std::uint32_t version() const;
   void adopt(const Tensor& source);                    // become source's elements, keeping identity and gradient
+  bool is_sole_owner() const;                          // does no other handle or view reach the elements?
 
  private:
   explicit Tensor(std::shared_ptr<TensorImpl> impl) : impl_(std::move(impl)) {}

@@ -19,6 +19,11 @@ struct Epilogue {
   Dropout dropout;  // p > 0 only together with relu: the mask of both is then y > 0
 };
 
+// By channel: what z was made with, and 1 / √(var + eps).
+template <class T> struct BatchNormFactors {
+  const T *mean, *inverse_std, *scale, *shift;
+};
+
 // mean[channels] and biased variance[channels]. In f32 blocks of rows are summed about their first row and combined in f64
 // by Chan's formula, so that a mean far from zero costs no precision; the order depends on the sizes alone.
 template <class T> void batch_norm_statistics(Cpu& cpu, const BatchNormDims& d, const T* x, T* mean, T* variance);
@@ -26,10 +31,10 @@ template <class T> void batch_norm_statistics(Cpu& cpu, const BatchNormDims& d, 
 template <class T>
 void batch_norm_apply(Cpu& cpu, const BatchNormDims& d, const T* x, const T* scale, const T* shift, const Epilogue& epilogue, T* y);
 
-// inverse_std[channels] = 1 / √(var + eps). y is read only with a ReLU. `training`: were mean and variance x's own?
-// gx may be null; gw and gb are always written.
+// y is read only with dropout: where a ReLU alone was active is found again from x, which is read anyway. `training`: were
+// mean and variance x's own? gx may be null; gw and gb are always written.
 template <class T>
-void batch_norm_backward(Cpu& cpu, const BatchNormDims& d, const T* x, const T* y, const T* gy, const T* mean,
-                         const T* inverse_std, const T* w, bool training, const Epilogue& epilogue, T* gx, T* gw, T* gb);
+void batch_norm_backward(Cpu& cpu, const BatchNormDims& d, const T* x, const T* y, const T* gy, const BatchNormFactors<T>& factors,
+                         const T* w, bool training, const Epilogue& epilogue, T* gx, T* gw, T* gb);
 
 }  // namespace mica::kernels

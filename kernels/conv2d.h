@@ -3,7 +3,7 @@
 //   y[n,i,j,o]  = b[o] + Σ_{u,v,c} x[n, i·s − p + u·d, j·s − p + v·d, c] · w[o,u,v,c]
 //   gx[n,·,·,c] = Σ gy[n,i,j,o] · w[o,u,v,c]      over the same pairs
 //   gw[o,u,v,c] = Σ gy[n,i,j,o] · x[n,·,·,c]      gb[o] = Σ_{n,i,j} gy[n,i,j,o]
-// f64 is the definition, by plain loops (conv2d_reference); f32 is oneDNN's where the build has it.
+// f64 is the definition, by plain loops (conv2d_reference); f32 is what the context's policy says: oneDNN's or our own.
 #pragma once
 
 #include <mica/kernels/cpu/context.h>

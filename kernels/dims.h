@@ -8,10 +8,12 @@ namespace mica::kernels {
 
 using i64 = std::int64_t;
 
-// Output size of a sliding window along one dimension, in floor mode; below 1 where the window does not fit.
-constexpr i64 window_output(i64 size, i64 kernel, i64 stride, i64 padding, i64 dilation) {
-  const i64 room = size + 2 * padding - dilation * (kernel - 1) - 1;
-  return room < 0 ? 0 : room / stride + 1;
+// Output size of a sliding window along one dimension; below 1 where the window does not fit. With `ceil`, a last window
+// may hang over the end, if it begins inside the image or its padding on the left.
+constexpr i64 window_output(i64 size, i64 kernel, i64 stride, i64 padding, i64 dilation, bool ceil = false) {
+  const i64 room = size + 2 * padding - dilation * (kernel - 1) - 1 + (ceil ? stride - 1 : 0);
+  const i64 count = room < 0 ? 0 : room / stride + 1;
+  return ceil && (count - 1) * stride >= size + padding ? count - 1 : count;
 }
 
 struct Conv2dDims {
@@ -31,9 +33,11 @@ struct Pool2dDims {
 };
 
 // c[m×n] = op(a) · op(b), row-major; op(a) is m×k, op(b) is k×n, and a transposed operand is stored the other way.
+// `batch` such products, one after the other in memory.
 struct MatmulDims {
   i64 m, n, k;
   bool transpose_a = false, transpose_b = false;
+  i64 batch = 1;
 
   constexpr bool operator==(const MatmulDims&) const = default;
 };

@@ -1,36 +1,147 @@
-// Elementwise formulas, one functor each with its forward and its gradients, for every backend.
+// Elementwise formulas, one functor each with its forward and its gradients, for every backend. PyTorch's meaning.
 #pragma once
 
-#include <cmath>
+#include <mica/kernels/math.h>
 
 namespace mica::kernels {
 
-// y = f(a, b); ga and gb are gradients of y by a and b, times gy.
+// ---- two operands: y = forward(a, b); ga and gb are the gradients of y by a and b, times gy ----
+
 struct Add {
-  template <class T> static T forward(T a, T b) { return a + b; }
-  template <class T> static T grad_a(T, T, T gy) { return gy; }
-  template <class T> static T grad_b(T, T, T gy) { return gy; }
+  template <class T> MICA_FUNCTION T forward(T a, T b) const { return a + b; }
+  template <class T> MICA_FUNCTION T grad_a(T, T, T gy) const { return gy; }
+  template <class T> MICA_FUNCTION T grad_b(T, T, T gy) const { return gy; }
 };
 struct Sub {
-  template <class T> static T forward(T a, T b) { return a - b; }
-  template <class T> static T grad_a(T, T, T gy) { return gy; }
-  template <class T> static T grad_b(T, T, T gy) { return -gy; }
+  template <class T> MICA_FUNCTION T forward(T a, T b) const { return a - b; }
+  template <class T> MICA_FUNCTION T grad_a(T, T, T gy) const { return gy; }
+  template <class T> MICA_FUNCTION T grad_b(T, T, T gy) const { return -gy; }
 };
 struct Mul {
-  template <class T> static T forward(T a, T b) { return a * b; }
-  template <class T> static T grad_a(T, T b, T gy) { return gy * b; }
-  template <class T> static T grad_b(T a, T, T gy) { return gy * a; }
+  template <class T> MICA_FUNCTION T forward(T a, T b) const { return a * b; }
+  template <class T> MICA_FUNCTION T grad_a(T, T b, T gy) const { return gy * b; }
+  template <class T> MICA_FUNCTION T grad_b(T a, T, T gy) const { return gy * a; }
 };
 struct Div {
-  template <class T> static T forward(T a, T b) { return a / b; }
-  template <class T> static T grad_a(T, T b, T gy) { return gy / b; }
-  template <class T> static T grad_b(T a, T b, T gy) { return -gy * (a / b) / b; }
+  template <class T> MICA_FUNCTION T forward(T a, T b) const { return a / b; }
+  template <class T> MICA_FUNCTION T grad_a(T, T b, T gy) const { return gy / b; }
+  template <class T> MICA_FUNCTION T grad_b(T a, T b, T gy) const { return -gy * (a / b) / b; }
+};
+struct Pow {  // a^b; its slope by b is 0 where a is 0 and b is not negative
+  template <class T> MICA_FUNCTION T forward(T a, T b) const { return math::pow(a, b); }
+  template <class T> MICA_FUNCTION T grad_a(T a, T b, T gy) const { return b == T(0) ? T(0) : gy * (b * math::pow(a, b - T(1))); }
+  template <class T> MICA_FUNCTION T grad_b(T a, T b, T gy) const {
+    return (a == T(0)) & (b >= T(0)) ? T(0) : gy * (math::pow(a, b) * math::log(a));
+  }
 };
 
-// y = f(x); gx from y alone, so that x need not be kept.
-struct Relu {  // NaN passes through, as in PyTorch
-  template <class T> static T forward(T x) { return x < T(0) ? T(0) : x; }
-  template <class T> static T grad(T y, T gy) { return y <= T(0) ? T(0) : gy; }
+// Losses between an input a and a target b, before they are averaged or summed.
+struct SquaredError {  // (a − b)²
+  template <class T> MICA_FUNCTION T forward(T a, T b) const { return (a - b) * (a - b); }
+  template <class T> MICA_FUNCTION T grad_a(T a, T b, T gy) const { return T(2) * (a - b) * gy; }
+  template <class T> MICA_FUNCTION T grad_b(T a, T b, T gy) const { return T(2) * (b - a) * gy; }
+};
+struct AbsoluteError {  // |a − b|; the slope at 0 is 0
+  template <class T> MICA_FUNCTION T forward(T a, T b) const { return math::absolute(a - b); }
+  template <class T> MICA_FUNCTION T grad_a(T a, T b, T gy) const { return slope(a - b) * gy; }
+  template <class T> MICA_FUNCTION T grad_b(T a, T b, T gy) const { return slope(b - a) * gy; }
+  template <class T> MICA_FUNCTION static T slope(T d) { return d > T(0) ? T(1) : d < T(0) ? T(-1) : d == T(0) ? T(0) : d; }
+};
+struct Huber {  // with d = a − b: d²/2 where |d| < delta, otherwise delta·(|d| − delta/2)
+  double delta;
+  template <class T> MICA_FUNCTION T forward(T a, T b) const {
+    const T d = math::absolute(a - b), bound = static_cast<T>(delta);
+    return d < bound ? T(0.5) * d * d : bound * (d - T(0.5) * bound);
+  }
+  template <class T> MICA_FUNCTION T grad_a(T a, T b, T gy) const {
+    const T d = a - b, bound = static_cast<T>(delta);
+    return (d <= -bound ? -bound : d >= bound ? bound : d) * gy;
+  }
+  template <class T> MICA_FUNCTION T grad_b(T a, T b, T gy) const { return -grad_a(a, b, gy); }
+};
+
+// ---- one operand: y = forward(x), gx = grad(kept, gy), where kept is x or y ----
+
+enum class Keeps { input, output };
+
+struct Relu {  // max(x, 0); the gradient at 0 is 0, and NaN passes through
+  static constexpr Keeps keeps = Keeps::output;
+  template <class T> MICA_FUNCTION T forward(T x) const { return x < T(0) ? T(0) : x; }
+  template <class T> MICA_FUNCTION T grad(T y, T gy) const { return y <= T(0) ? T(0) : gy; }
+};
+struct LeakyRelu {  // x, or slope·x where x is not above 0
+  static constexpr Keeps keeps = Keeps::input;
+  double slope;
+  template <class T> MICA_FUNCTION T forward(T x) const { return x > T(0) ? x : x * static_cast<T>(slope); }
+  template <class T> MICA_FUNCTION T grad(T x, T gy) const { return x > T(0) ? gy : gy * static_cast<T>(slope); }
+};
+struct Exp {
+  static constexpr Keeps keeps = Keeps::output;
+  template <class T> MICA_FUNCTION T forward(T x) const { return math::exp(x); }
+  template <class T> MICA_FUNCTION T grad(T y, T gy) const { return gy * y; }
+};
+struct Log {
+  static constexpr Keeps keeps = Keeps::input;
+  template <class T> MICA_FUNCTION T forward(T x) const { return math::log(x); }
+  template <class T> MICA_FUNCTION T grad(T x, T gy) const { return gy / x; }
+};
+struct Sqrt {
+  static constexpr Keeps keeps = Keeps::output;
+  template <class T> MICA_FUNCTION T forward(T x) const { return math::sqrt(x); }
+  template <class T> MICA_FUNCTION T grad(T y, T gy) const { return gy / (T(2) * y); }
+};
+struct Sigmoid {  // 1 / (1 + e^−x)
+  static constexpr Keeps keeps = Keeps::output;
+  template <class T> MICA_FUNCTION T forward(T x) const { return T(1) / (T(1) + math::exp(-x)); }
+  template <class T> MICA_FUNCTION T grad(T y, T gy) const { return gy * (T(1) - y) * y; }
+};
+struct Tanh {
+  static constexpr Keeps keeps = Keeps::output;
+  template <class T> MICA_FUNCTION T forward(T x) const { return math::tanh(x); }
+  template <class T> MICA_FUNCTION T grad(T y, T gy) const { return gy * (T(1) - y * y); }
+};
+struct Gelu {  // x·Φ(x), Φ the normal distribution, φ = Φ' its density
+  static constexpr Keeps keeps = Keeps::input;
+  template <class T> MICA_FUNCTION T forward(T x) const { return x * probability(x); }
+  template <class T> MICA_FUNCTION T grad(T x, T gy) const {
+    const T density = math::exp(T(-0.5) * x * x) * T(0.39894228040143267794);  // 1/√(2π)
+    return gy * (probability(x) + x * density);
+  }
+  template <class T> MICA_FUNCTION static T probability(T x) { return T(0.5) * math::erfc(-x * T(0.70710678118654752440)); }
+};
+struct GeluTanh {  // x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
+  static constexpr Keeps keeps = Keeps::input;
+  template <class T> MICA_FUNCTION T forward(T x) const { return T(0.5) * x * (T(1) + math::tanh(inner(x))); }
+  template <class T> MICA_FUNCTION T grad(T x, T gy) const {
+    const T t = math::tanh(inner(x)), slope = static_cast<T>(root) * (T(1) + T(3) * T(0.044715) * x * x);
+    return gy * (T(0.5) * (T(1) + t) + T(0.5) * x * (T(1) - t * t) * slope);
+  }
+  template <class T> MICA_FUNCTION static T inner(T x) { return static_cast<T>(root) * (x + T(0.044715) * x * x * x); }
+  static constexpr double root = 0.79788456080286535588;  // √(2/π)
+};
+struct Clamp {  // into [low, high]; high wins where low > high; NaN passes through
+  static constexpr Keeps keeps = Keeps::input;
+  double low, high;
+  template <class T> MICA_FUNCTION T forward(T x) const {
+    const T l = static_cast<T>(low), h = static_cast<T>(high), raised = x < l ? l : x;
+    return raised > h ? h : raised;
+  }
+  template <class T> MICA_FUNCTION T grad(T x, T gy) const {
+    return (x >= static_cast<T>(low)) & (x <= static_cast<T>(high)) ? gy : T(0);
+  }
+};
+struct Square {
+  static constexpr Keeps keeps = Keeps::input;
+  template <class T> MICA_FUNCTION T forward(T x) const { return x * x; }
+  template <class T> MICA_FUNCTION T grad(T x, T gy) const { return gy * (T(2) * x); }
+};
+struct PowScalar {  // x^exponent
+  static constexpr Keeps keeps = Keeps::input;
+  double exponent;
+  template <class T> MICA_FUNCTION T forward(T x) const { return math::pow(x, static_cast<T>(exponent)); }
+  template <class T> MICA_FUNCTION T grad(T x, T gy) const {
+    return exponent == 0 ? T(0) : gy * (static_cast<T>(exponent) * math::pow(x, static_cast<T>(exponent - 1)));
+  }
 };
 
 }  // namespace mica::kernels

@@ -11,8 +11,13 @@ namespace mica::kernels {
 template <class T> void max_pool2d_forward(Cpu& cpu, const Pool2dDims& d, const T* x, T* y);
 template <class T> void max_pool2d_backward(Cpu& cpu, const Pool2dDims& d, const T* x, const T* gy, T* gx);
 
-// y[n,c] = mean over the pixels of x[n,·,c]; gx = gy / pixels. Sums are in f64.
-template <class T> void global_avg_pool_forward(Cpu& cpu, i64 n, i64 pixels, i64 c, const T* x, T* y);
-template <class T> void global_avg_pool_backward(Cpu& cpu, i64 n, i64 pixels, i64 c, const T* gy, T* gx);
+// Average pooling: the sum of a window, in f64, over a divisor.
+struct AveragePool {
+  bool adaptive = false;           // windows from ⌊i·h/oh⌋ to ⌈(i+1)·h/oh⌉ instead of by kernel, stride and padding
+  bool count_include_pad = true;   // does the divisor count padding?
+  i64 divisor = 0;                 // used for every window, unless 0
+};
+template <class T> void avg_pool2d_forward(Cpu& cpu, const Pool2dDims& d, const AveragePool& rule, const T* x, T* y);
+template <class T> void avg_pool2d_backward(Cpu& cpu, const Pool2dDims& d, const AveragePool& rule, const T* gy, T* gx);
 
 }  // namespace mica::kernels

@@ -18,7 +18,7 @@ class MaxPool2d : public Module {
  public:
   // Square windows; a stride of 0 means the kernel's size.
   explicit MaxPool2d(std::int64_t kernel, std::int64_t stride = 0, std::int64_t padding = 0)
-      : options_{{kernel, kernel}, {stride, stride}, {padding, padding}, {1, 1}} {}
+      : options_{{kernel, kernel}, stride == 0 ? std::optional<Pair>() : Pair{stride, stride}, {padding, padding}, {1, 1}, false} {}
   Tensor forward(const Tensor& x) override { return max_pool2d(x, options_); }
   const char* kind() const override { return "MaxPool2d"; }
 

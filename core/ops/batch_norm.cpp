@@ -63,10 +63,10 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
   kernels::Epilogue epilogue{options.relu, options.dropout};
   if (epilogue.dropout.p > 0 && !epilogue.relu) throw Error("batch_norm: fused dropout needs a fused relu");
   const auto per_channel = [&] { return Tensor::empty({d.channels}, x.dtype(), x.device()); };
-  Tensor mean = per_channel(), inverse_std = per_channel(), y = Tensor::empty(x.shape(), x.dtype(), x.device());
+  Tensor mean = per_channel(), inverse_std = per_channel(), scale = per_channel(), shift = per_channel(), y = Tensor::empty(x.shape(), x.dtype(), x.device());
   dispatch_floating(x, [&](auto& context, auto t) {
     using T = decltype(t);
-    Tensor variance = per_channel(), scale = per_channel(), shift = per_channel();
+    Tensor variance = per_channel();
     if (from_batch) {
       kernels::batch_norm_statistics(context, d, x.data<T>(), mean.data<T>(), variance.data<T>());
       if (running_mean.defined()) {
@@ -82,7 +82,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
          shift.data<T>(), inverse_std.data<T>());
     kernels::batch_norm_apply<T>(context, d, x.data<T>(), scale.data<T>(), shift.data<T>(), epilogue, y.data<T>());
   });
-  const Saved kept_y = options.relu ? Saved("batch_norm", y) : Saved("batch_norm", Tensor());
+  const Saved kept_y = epilogue.dropout.p > 0 ? Saved("batch_norm", y) : Saved("batch_norm", Tensor());
   record("batch_norm", y, {x, weight, bias},
          [=, x = Saved("batch_norm", x), weight = Saved("batch_norm", weight), need_gx = x.requires_grad()](const Tensor& gy) -> Gradients {
            Tensor gx = need_gx ? Tensor::empty(gy.shape(), gy.dtype(), gy.device()) : Tensor();
@@ -90,9 +90,10 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
            Tensor gb = Tensor::empty({d.channels}, gy.dtype(), gy.device());
            dispatch_floating(gy, [&](auto& context, auto t) {
              using T = decltype(t);
-             kernels::batch_norm_backward<T>(context, d, x.get().data<T>(), epilogue.relu ? kept_y.get().data<T>() : nullptr,
-                                             gy.data<T>(), mean.data<T>(), inverse_std.data<T>(), weight.get().data<T>(),
-                                             from_batch, epilogue, need_gx ? gx.data<T>() : nullptr, gw.data<T>(), gb.data<T>());
+             const kernels::BatchNormFactors<T> factors{mean.data<T>(), inverse_std.data<T>(), scale.data<T>(), shift.data<T>()};
+             kernels::batch_norm_backward<T>(context, d, x.get().data<T>(), epilogue.dropout.p > 0 ? kept_y.get().data<T>() : nullptr,
+                                             gy.data<T>(), factors, weight.get().data<T>(), from_batch, epilogue,
+                                             need_gx ? gx.data<T>() : nullptr, gw.data<T>(), gb.data<T>());
            });
            return {gx, gw, gb};
          });

@@ -1,35 +1,32 @@
 #include <mica/core/autograd.h>
 #include <mica/core/dispatch.h>
+#include <mica/core/error.h>
+#include <mica/core/ops/broadcast.h>
 #include <mica/core/ops/elementwise.h>
-#include <mica/core/walk.h>
 #include <mica/kernels/elementwise.h>
+
+#include <limits>
 
 namespace mica {
 namespace {
 
 template <class F>
 Tensor binary(const char* name, const Tensor& a, const Tensor& b) {
-  require_floating(name, "the first argument", a);
-  require_same_type(name, a, b);
-  const Shape shape = broadcast(a.shape(), b.shape(), name);
-  const kernels::Sizes sizes = in_memory_order(shape);
-  const kernels::Sizes a_strides = in_memory_order(broadcast_strides(a.shape(), shape));
-  const kernels::Sizes b_strides = in_memory_order(broadcast_strides(b.shape(), shape));
-  const int rank = static_cast<int>(shape.size());
-  Tensor y = Tensor::empty(shape, a.dtype(), a.device());
+  const Broadcast w(name, a, b);
+  Tensor y = Tensor::empty(w.shape, a.dtype(), a.device());
   dispatch_floating(a, [&](auto& context, auto t) {
     using T = decltype(t);
-    kernels::binary_forward<F, T>(context, rank, sizes, a_strides, a.data<T>(), b_strides, b.data<T>(), y.data<T>());
+    kernels::binary_forward<F, T>(context, F{}, w.rank, w.sizes, w.a_strides, a.data<T>(), w.b_strides, b.data<T>(), y.data<T>());
   });
   record(name, y, {a, b},
          [=, a = Saved(name, a), b = Saved(name, b), need_ga = a.requires_grad(),
           need_gb = b.requires_grad()](const Tensor& gy) -> Gradients {
-           Tensor ga = need_ga ? Tensor::empty(shape, gy.dtype(), gy.device()) : Tensor();
-           Tensor gb = need_gb ? Tensor::empty(shape, gy.dtype(), gy.device()) : Tensor();
+           Tensor ga = need_ga ? Tensor::empty(w.shape, gy.dtype(), gy.device()) : Tensor();
+           Tensor gb = need_gb ? Tensor::empty(w.shape, gy.dtype(), gy.device()) : Tensor();
            dispatch_floating(gy, [&](auto& context, auto t) {
              using T = decltype(t);
-             kernels::binary_backward<F, T>(context, rank, sizes, a_strides, a.get().data<T>(), b_strides, b.get().data<T>(),
-                                            gy.data<T>(), need_ga ? ga.data<T>() : nullptr,
+             kernels::binary_backward<F, T>(context, F{}, w.rank, w.sizes, w.a_strides, a.get().data<T>(), w.b_strides,
+                                            b.get().data<T>(), false, gy.data<T>(), need_ga ? ga.data<T>() : nullptr,
                                             need_gb ? gb.data<T>() : nullptr);
            });
            return {ga, gb};
@@ -37,19 +34,26 @@ Tensor binary(const char* name, const Tensor& a, const Tensor& b) {
   return y;
 }
 
+// The gradients of a sum are gy itself, for b with its sign: a and b are not needed.
 template <class F>
-Tensor unary(const char* name, const Tensor& x) {
+Tensor sum_or_difference(const char* name, const Tensor& a, const Tensor& b) {
+  const NoGrad no_grad;
+  return binary<F>(name, a, b);
+}
+
+template <class F>
+Tensor unary(const char* name, const Tensor& x, const F& f = {}) {
   require_floating(name, "the input", x);
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
   dispatch_floating(x, [&](auto& context, auto t) {
     using T = decltype(t);
-    kernels::unary_forward<F, T>(context, x.numel(), x.data<T>(), y.data<T>());
+    kernels::unary_forward<F, T>(context, f, x.numel(), x.data<T>(), y.data<T>());
   });
-  record(name, y, {x}, [y = Saved(name, y)](const Tensor& gy) -> Gradients {
+  record(name, y, {x}, [f, kept = Saved(name, F::keeps == kernels::Keeps::output ? y : x)](const Tensor& gy) -> Gradients {
     Tensor gx = Tensor::empty(gy.shape(), gy.dtype(), gy.device());
     dispatch_floating(gy, [&](auto& context, auto t) {
       using T = decltype(t);
-      kernels::unary_backward<F, T>(context, gy.numel(), y.get().data<T>(), gy.data<T>(), gx.data<T>());
+      kernels::unary_backward<F, T>(context, f, gy.numel(), kept.get().data<T>(), gy.data<T>(), gx.data<T>());
     });
     return {gx};
   });
@@ -58,10 +62,42 @@ Tensor unary(const char* name, const Tensor& x) {
 
 }  // namespace
 
-Tensor add(const Tensor& a, const Tensor& b) { return binary<kernels::Add>("add", a, b); }
-Tensor sub(const Tensor& a, const Tensor& b) { return binary<kernels::Sub>("sub", a, b); }
+Tensor add(const Tensor& a, const Tensor& b) {
+  Tensor y = sum_or_difference<kernels::Add>("add", a, b);
+  record("add", y, {a, b}, [](const Tensor& gy) -> Gradients { return {gy, gy}; });
+  return y;
+}
+Tensor sub(const Tensor& a, const Tensor& b) {
+  Tensor y = sum_or_difference<kernels::Sub>("sub", a, b);
+  record("sub", y, {a, b}, [need_gb = b.requires_grad()](const Tensor& gy) -> Gradients { return {gy, need_gb ? -gy : Tensor()}; });
+  return y;
+}
 Tensor mul(const Tensor& a, const Tensor& b) { return binary<kernels::Mul>("mul", a, b); }
 Tensor div(const Tensor& a, const Tensor& b) { return binary<kernels::Div>("div", a, b); }
+Tensor pow(const Tensor& a, const Tensor& b) { return binary<kernels::Pow>("pow", a, b); }
+
+Tensor pow(const Tensor& x, double exponent) {
+  if (exponent == 2) return unary<kernels::Square>("pow", x);
+  if (exponent == 0.5) return unary<kernels::Sqrt>("pow", x);
+  return unary("pow", x, kernels::PowScalar{exponent});
+}
+
+Tensor exp(const Tensor& x) { return unary<kernels::Exp>("exp", x); }
+Tensor log(const Tensor& x) { return unary<kernels::Log>("log", x); }
+Tensor sqrt(const Tensor& x) { return unary<kernels::Sqrt>("sqrt", x); }
+
+Tensor clamp(const Tensor& x, std::optional<double> min, std::optional<double> max) {
+  if (!min && !max) throw Error("clamp: expected min, max or both, got neither");
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  return unary("clamp", x, kernels::Clamp{min.value_or(-infinity), max.value_or(infinity)});
+}
+
 Tensor relu(const Tensor& x) { return unary<kernels::Relu>("relu", x); }
+Tensor leaky_relu(const Tensor& x, double negative_slope) { return unary("leaky_relu", x, kernels::LeakyRelu{negative_slope}); }
+Tensor sigmoid(const Tensor& x) { return unary<kernels::Sigmoid>("sigmoid", x); }
+Tensor tanh(const Tensor& x) { return unary<kernels::Tanh>("tanh", x); }
+Tensor gelu(const Tensor& x, GeluApproximation approximate) {
+  return approximate == GeluApproximation::tanh ? unary<kernels::GeluTanh>("gelu", x) : unary<kernels::Gelu>("gelu", x);
+}
 
 }  // namespace mica

@@ -1,9 +1,8 @@
 #include <mica/core/autograd.h>
-#include <mica/core/dispatch.h>
 #include <mica/core/error.h>
 #include <mica/core/ops/linear.h>
+#include <mica/core/ops/product.h>
 #include <mica/core/ops/reduce.h>
-#include <mica/kernels/matmul.h>
 
 #include <fmt/format.h>
 
@@ -21,16 +20,6 @@ void check(const Tensor& x, const Tensor& weight, const Tensor& bias) {
                                  to_string(x.shape()), to_string(weight.shape())));
   if (bias.defined() && bias.shape() != Shape{weight.size(0)})
     throw ShapeError(fmt::format("linear: expected a bias of shape {}, got {}", weight.size(0), to_string(bias.shape())));
-}
-
-// op(a) · op(b) + bias
-Tensor product(const kernels::MatmulDims& d, const Tensor& a, const Tensor& b, const Tensor& bias = {}) {
-  Tensor c = Tensor::empty({d.m, d.n}, a.dtype(), a.device());
-  dispatch_floating(a, [&](auto& context, auto t) {
-    using T = decltype(t);
-    kernels::matmul(context, d, a.data<T>(), b.data<T>(), bias.defined() ? bias.data<T>() : nullptr, c.data<T>());
-  });
-  return c;
 }
 
 }  // namespace

@@ -1,73 +1,109 @@
 #include <mica/core/autograd.h>
 #include <mica/core/dispatch.h>
 #include <mica/core/error.h>
+#include <mica/core/ops/elementwise.h>
 #include <mica/core/ops/loss.h>
-#include <mica/kernels/softmax.h>
+#include <mica/core/ops/reduce.h>
+#include <mica/kernels/gather.h>
 
 #include <fmt/format.h>
 
 namespace mica {
-
-Tensor log_softmax(const Tensor& x, int dim) {
-  require_floating("log_softmax", "the input", x);
-  const int along = normalize_dim(dim, x.rank(), "log_softmax");
-  const std::int64_t length = x.size(along), inner = strides_of(x.shape())[static_cast<std::size_t>(along)];
-  const std::int64_t outer = x.numel() == 0 ? 0 : x.numel() / (length * inner);
-  Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
-  dispatch_floating(x, [&](auto& context, auto t) {
-    using T = decltype(t);
-    kernels::log_softmax_forward<T>(context, outer, length, inner, x.data<T>(), y.data<T>());
-  });
-  record("log_softmax", y, {x}, [=, y = Saved("log_softmax", y)](const Tensor& gy) -> Gradients {
-    Tensor gx = Tensor::empty(gy.shape(), gy.dtype(), gy.device());
-    dispatch_floating(gy, [&](auto& context, auto t) {
-      using T = decltype(t);
-      kernels::log_softmax_backward<T>(context, outer, length, inner, y.get().data<T>(), gy.data<T>(), gx.data<T>());
-    });
-    return {gx};
-  });
-  return y;
-}
-
 namespace {
 
-void check_targets(const char* op, const Tensor& scores, const Tensor& target) {
+int class_dim(const Tensor& scores) { return scores.rank() == 1 ? 0 : 1; }
+
+// Checks all, and tells how scores lie in memory.
+kernels::NllDims check(const char* op, const Tensor& scores, const Tensor& target, const Tensor& weight, std::int64_t ignore_index) {
   require_floating(op, "the input", scores);
-  if (scores.rank() != 2 || target.shape() != Shape{scores.size(0)})
-    throw ShapeError(fmt::format("{}: expected an input of shape (N, classes) and a target of shape (N), got {} and {}", op,
-                                 to_string(scores.shape()), to_string(target.shape())));
   if (target.dtype() != DType::i64)
     throw DTypeError(fmt::format("{}: the target is {}, expected i64; convert it with to()", op, name_of(target.dtype())));
-  const std::int64_t bad =
-      kernels::first_bad_target(cpu_context(), target.numel(), scores.size(1), target.data<std::int64_t>());
-  if (bad < target.numel())
-    throw Error(fmt::format("{}: target[{}] is {}, expected a class from 0 to {}", op, bad, target.data<std::int64_t>()[bad],
-                            scores.size(1) - 1));
+  Shape expected = scores.shape();
+  if (!expected.empty()) expected.erase(expected.begin() + class_dim(scores));
+  if (scores.rank() == 0 || target.shape() != expected)
+    throw ShapeError(fmt::format("{}: expected an input of shape (N, classes, …) or (classes) and a target of shape (N, …) or a scalar, got {} and {}",
+                                 op, to_string(scores.shape()), to_string(target.shape())));
+  const std::int64_t classes = scores.size(class_dim(scores));
+  if (weight.defined()) {
+    require_same_type(op, scores, weight);
+    if (weight.shape() != Shape{classes})
+      throw ShapeError(fmt::format("{}: expected a weight of shape {}, one for each class, got {}", op, classes, to_string(weight.shape())));
+  }
+  const std::int64_t n = target.numel();
+  const std::int64_t bad = kernels::first_out_of_range(cpu_context(), n, classes, ignore_index, target.data<std::int64_t>());
+  if (bad < n)
+    throw Error(fmt::format("{}: target[{}] is {}, expected a class from 0 to {} or ignore_index {}", op, bad, target.data<std::int64_t>()[bad],
+                            classes - 1, ignore_index));
+  const std::int64_t inner = scores.rank() < 3 ? 1 : strides_of(scores.shape())[1];
+  return {inner == 0 ? 0 : n / inner, classes, inner, ignore_index, 0, Reduction::mean};
+}
+
+// What nll_loss and cross_entropy share. The target is in logical order once it is flat, as the positions of y are.
+Tensor likelihood(const char* op, const Tensor& y, const Tensor& target, const Tensor& weight, const kernels::NllDims& d) {
+  const Tensor flat = target.reshape({target.numel()});
+  Tensor loss = Tensor::empty(d.reduction == Reduction::none ? flat.shape() : Shape{}, y.dtype(), y.device());
+  dispatch_floating(y, [&](auto& context, auto t) {
+    using T = decltype(t);
+    kernels::nll_loss_forward<T>(context, d, y.data<T>(), flat.data<std::int64_t>(), weight.defined() ? weight.data<T>() : nullptr,
+                                 loss.data<T>());
+  });
+  record(op, loss, {y}, [d, shape = y.shape(), flat = Saved(op, flat), weight = Saved(op, weight)](const Tensor& gloss) -> Gradients {
+    Tensor gy = Tensor::empty(shape, gloss.dtype(), gloss.device());
+    dispatch_floating(gloss, [&](auto& context, auto t) {
+      using T = decltype(t);
+      kernels::nll_loss_backward<T>(context, d, flat.get().data<std::int64_t>(), weight.get().defined() ? weight.get().data<T>() : nullptr,
+                                    gloss.data<T>(), gy.data<T>());
+    });
+    return {gy};
+  });
+  return d.reduction == Reduction::none ? loss.reshape(target.shape()) : loss;
+}
+
+// −Σ_c p[c]·w[c]·log softmax(scores)[c] for a target of probabilities p, smoothed.
+Tensor cross_entropy_of_probabilities(const Tensor& scores, const Tensor& target, const CrossEntropyOptions& o) {
+  require_floating("cross_entropy", "the target of probabilities", target);
+  require_same_type("cross_entropy", scores, target);
+  if (o.ignore_index >= 0) throw Error("cross_entropy: a target of probabilities has no class to ignore; leave ignore_index out");
+  const int dim = class_dim(scores);
+  const double classes = static_cast<double>(scores.size(dim));
+  Tensor weighted = log_softmax(scores, dim);
+  if (o.weight.defined()) {
+    require_same_type("cross_entropy", scores, o.weight);
+    if (o.weight.shape() != Shape{scores.size(dim)})
+      throw ShapeError(fmt::format("cross_entropy: expected a weight of shape {}, one for each class, got {}", scores.size(dim), to_string(o.weight.shape())));
+    Shape beside(scores.shape().size(), 1);
+    beside[static_cast<std::size_t>(dim)] = scores.size(dim);
+    weighted = mul(weighted, o.weight.detach().reshape(beside));
+  }
+  const Tensor smoothed = o.label_smoothing > 0 ? target * (1 - o.label_smoothing) + o.label_smoothing / classes : target;
+  const Tensor each = -mul(weighted, smoothed);
+  if (o.reduction == Reduction::none) return sum(each, {dim});
+  const double lines = static_cast<double>(scores.numel()) / classes;
+  return o.reduction == Reduction::sum ? sum(each) : sum(each) / lines;
 }
 
 }  // namespace
 
-Tensor nll_loss(const Tensor& y, const Tensor& target) {
-  check_targets("nll_loss", y, target);
-  const std::int64_t n = y.size(0), classes = y.size(1);
-  Tensor loss = Tensor::empty({}, y.dtype(), y.device());
-  dispatch_floating(y, [&](auto& context, auto t) {
-    using T = decltype(t);
-    kernels::nll_loss_forward<T>(context, n, classes, y.data<T>(), target.data<std::int64_t>(), loss.data<T>());
-  });
-  record("nll_loss", loss, {y}, [n, classes, target = Saved("nll_loss", target)](const Tensor& gloss) -> Gradients {
-    Tensor gy = Tensor::empty({n, classes}, gloss.dtype(), gloss.device());
-    dispatch_floating(gloss, [&](auto& context, auto t) {
-      using T = decltype(t);
-      kernels::nll_loss_backward<T>(context, n, classes, target.get().data<std::int64_t>(), gloss.data<T>(), gy.data<T>());
-    });
-    return {gy};
-  });
-  return loss;
+Tensor nll_loss(const Tensor& y, const Tensor& target, const NllLossOptions& o) {
+  kernels::NllDims d = check("nll_loss", y, target, o.weight, o.ignore_index);
+  d.reduction = o.reduction;
+  return likelihood("nll_loss", y, target, o.weight, d);
+}
+
+Tensor cross_entropy(const Tensor& scores, const Tensor& target, const CrossEntropyOptions& o) {
+  if (!(o.label_smoothing >= 0 && o.label_smoothing <= 1))
+    throw Error(fmt::format("cross_entropy: expected a label_smoothing from 0 to 1, got {}", o.label_smoothing));
+  if (target.shape() == scores.shape() && scores.rank() > 0) return cross_entropy_of_probabilities(scores, target, o);
+  kernels::NllDims d = check("cross_entropy", scores, target, o.weight, o.ignore_index);
+  d.reduction = o.reduction;
+  d.smoothing = o.label_smoothing;
+  return likelihood("cross_entropy", log_softmax(scores, class_dim(scores)), target, o.weight, d);
 }
 
 std::int64_t count_correct(const Tensor& scores, const Tensor& target) {
-  check_targets("count_correct", scores, target);
+  check("count_correct", scores, target, {}, -1);
+  if (scores.rank() != 2)
+    throw ShapeError(fmt::format("count_correct: expected scores of shape (N, classes), got {}", to_string(scores.shape())));
   std::int64_t correct = 0;
   dispatch_floating(scores, [&](auto& context, auto t) {
     using T = decltype(t);

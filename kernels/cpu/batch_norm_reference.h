@@ -34,12 +34,14 @@ void batch_norm_apply(Cpu& cpu, const BatchNormDims& d, const T* x, const T* sca
 }
 
 template <class T>
-void batch_norm_backward(Cpu& cpu, const BatchNormDims& d, const T* x, const T* y, const T* gy, const T* mean,
-                         const T* inverse_std, const T* w, bool training, const Epilogue& epilogue, T* gx, T* gw, T* gb) {
+void batch_norm_backward(Cpu& cpu, const BatchNormDims& d, const T* x, const T* y, const T* gy, const BatchNormFactors<T>& factors,
+                         const T* w, bool training, const Epilogue& epilogue, T* gx, T* gw, T* gb) {
+  const auto& [mean, inverse_std, scale, shift] = factors;
   const T n = static_cast<T>(d.rows), keep_scale = epilogue.dropout.p > 0 ? static_cast<T>(epilogue.dropout.scale()) : T(1);
-  const auto g = [&](i64 i) { return epilogue.relu && y[i] <= T(0) ? T(0) : keep_scale * gy[i]; };
-  parallel_for(cpu, d.channels, 1, [&](i64 begin, i64 end) {
+  parallel_for(cpu, d.channels, 1, [&, mean = mean, inverse_std = inverse_std, scale = scale, shift = shift](i64 begin, i64 end) {
     for (i64 c = begin; c < end; ++c) {
+      const auto output = [&](i64 i) { return epilogue.dropout.p > 0 ? y[i] : x[i] * scale[c] + shift[c]; };
+      const auto g = [&](i64 i) { return epilogue.relu && output(i) <= T(0) ? T(0) : keep_scale * gy[i]; };
       const auto normalized = [&](i64 i) { return (x[i] - mean[c]) * inverse_std[c]; };  // x̂
       gw[c] = gb[c] = 0;
       for (i64 i = c; i < d.rows * d.channels; i += d.channels) {

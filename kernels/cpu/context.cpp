@@ -6,7 +6,9 @@
 
 namespace mica::kernels {
 
-Cpu::Cpu(int threads) : threads_(threads), primitives_(std::make_unique<PrimitiveCache>()) { set_threads(threads); }
+Cpu::Cpu(int threads, Policy policy) : threads_(threads), policy_(policy), primitives_(std::make_unique<PrimitiveCache>()) {
+  set_threads(threads);
+}
 
 Cpu::~Cpu() { std::free(scratch_); }
 

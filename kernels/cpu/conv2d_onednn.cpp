@@ -1,9 +1,9 @@
 // f32 convolution by oneDNN. Images stay N,H,W,C; filters go to the layout that oneDNN asks for and back, every call:
 // with plain O,H,W,I filters it falls to its reference code, a hundred times slower.
-#include <mica/kernels/conv2d.h>
+#include <mica/kernels/cpu/conv2d_onednn.h>
 #include <mica/kernels/cpu/onednn.h>
 
-namespace mica::kernels {
+namespace mica::kernels::onednn {
 namespace {
 
 using dnnl::memory;
@@ -104,4 +104,4 @@ void conv2d_backward_weight(Cpu& cpu, const Conv2dDims& d, const float* x, const
   cache.execute(cpu, p, {{DNNL_ARG_SRC, x}, {DNNL_ARG_DIFF_DST, gy}, {DNNL_ARG_DIFF_BIAS, gb}}, DNNL_ARG_DIFF_WEIGHTS, gw, true);
 }
 
-}  // namespace mica::kernels
+}  // namespace mica::kernels::onednn

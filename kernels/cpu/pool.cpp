@@ -82,32 +82,100 @@ void max_pool2d_backward(Cpu& cpu, const Pool2dDims& d, const T* x, const T* gy,
   });
 }
 
+// ---- average ----
+
+namespace {
+
+// One window along H or W: the pixels it covers, and how many it counts with padding.
+struct Span {
+  i64 begin, end, padded;
+};
+
+MICA_INLINE Span span(const Pool2dDims& d, const AveragePool& rule, std::size_t axis, i64 i) {
+  const i64 size = axis == 0 ? d.h : d.w, outputs = axis == 0 ? d.oh : d.ow;
+  if (rule.adaptive) {
+    const i64 begin = i * size / outputs, end = ((i + 1) * size + outputs - 1) / outputs;
+    return {begin, end, end - begin};
+  }
+  const i64 start = i * d.stride[axis] - d.padding[axis], stop = std::min(start + d.kernel[axis], size + d.padding[axis]);
+  const i64 begin = std::max<i64>(start, 0);
+  return {begin, std::max(begin, std::min(stop, size)), stop - start};
+}
+
+// f(first pixel row and column, past the last, divisor) for output pixel (i, j).
+template <class F>
+MICA_INLINE void with_window(const Pool2dDims& d, const AveragePool& rule, i64 i, i64 j, const F& f) {
+  const Span h = span(d, rule, 0, i), w = span(d, rule, 1, j);
+  const i64 inside = (h.end - h.begin) * (w.end - w.begin);
+  f(h, w, rule.divisor != 0 ? rule.divisor : rule.count_include_pad ? h.padded * w.padded : inside);
+}
+
+// `count` channels of one output pixel.
 template <class T>
-void global_avg_pool_forward(Cpu& cpu, i64 n, i64 pixels, i64 c, const T* x, T* y) {
-  parallel_for(cpu, n * c, 1024, [&](i64 begin, i64 end) {
-    for (i64 at = begin; at < end; ++at) {
-      const T* from = x + at / c * pixels * c + at % c;
-      double total = 0;
-      for (i64 pixel = 0; pixel < pixels; ++pixel) total += static_cast<double>(from[pixel * c]);
-      y[at] = static_cast<T>(total / static_cast<double>(pixels));
+MICA_INLINE void average(const Pool2dDims& d, const T* image, const Span& h, const Span& w, i64 divisor, i64 count, T* out) {
+  double total[tile] = {};
+  for (i64 row = h.begin; row < h.end; ++row)
+    for (i64 column = w.begin; column < w.end; ++column) {
+      const T* x = image + (row * d.w + column) * d.c;
+      for (i64 c = 0; c < count; ++c) total[c] += static_cast<double>(x[c]);
     }
+  const bool empty = h.begin == h.end || w.begin == w.end;
+  for (i64 c = 0; c < count; ++c) out[c] = empty ? T(0) : static_cast<T>(total[c] / static_cast<double>(divisor));
+}
+
+template <class T>
+MICA_INLINE void average_image(const Pool2dDims& d, const AveragePool& rule, const T* image, T* out) {
+  for (i64 i = 0; i < d.oh; ++i)
+    for (i64 j = 0; j < d.ow; ++j)
+      with_window(d, rule, i, j, [&](const Span& h, const Span& w, i64 divisor) __attribute__((always_inline)) {
+        for (i64 c = 0; c < d.c; c += tile) average(d, image + c, h, w, divisor, std::min(tile, d.c - c), out + (i * d.ow + j) * d.c + c);
+      });
+}
+
+template <class T>
+MICA_INLINE void spread_image(const Pool2dDims& d, const AveragePool& rule, const T* gy, T* gx) {
+  std::fill(gx, gx + d.h * d.w * d.c, T(0));
+  for (i64 i = 0; i < d.oh; ++i)
+    for (i64 j = 0; j < d.ow; ++j)
+      with_window(d, rule, i, j, [&](const Span& h, const Span& w, i64 divisor) __attribute__((always_inline)) {
+        const T* g = gy + (i * d.ow + j) * d.c;
+        const T by = static_cast<T>(divisor);
+        for (i64 row = h.begin; row < h.end; ++row)
+          for (i64 column = w.begin; column < w.end; ++column) {
+            T* to = gx + (row * d.w + column) * d.c;
+            for (i64 c = 0; c < d.c; ++c) to[c] += g[c] / by;
+          }
+      });
+}
+
+#define MICA_FLOATING(T)                                                                                                                     \
+  MICA_HOT void average_one(const Pool2dDims& d, const AveragePool& rule, const T* image, T* out) { average_image(d, rule, image, out); }  \
+  MICA_HOT void spread_one(const Pool2dDims& d, const AveragePool& rule, const T* gy, T* gx) { spread_image(d, rule, gy, gx); }
+MICA_FLOATING(float)
+MICA_FLOATING(double)
+#undef MICA_FLOATING
+
+}  // namespace
+
+template <class T>
+void avg_pool2d_forward(Cpu& cpu, const Pool2dDims& d, const AveragePool& rule, const T* x, T* y) {
+  parallel_for(cpu, d.n, 1, [&](i64 begin, i64 end) {
+    for (i64 n = begin; n < end; ++n) average_one(d, rule, x + n * d.h * d.w * d.c, y + n * d.oh * d.ow * d.c);
   });
 }
 
 template <class T>
-void global_avg_pool_backward(Cpu& cpu, i64 n, i64 pixels, i64 c, const T* gy, T* gx) {
-  parallel_for(cpu, n, 1 + 16384 / (pixels * c + 1), [&](i64 begin, i64 end) {
-    for (i64 i = begin; i < end; ++i)
-      for (i64 pixel = 0; pixel < pixels; ++pixel)
-        for (i64 k = 0; k < c; ++k) gx[(i * pixels + pixel) * c + k] = gy[i * c + k] / static_cast<T>(pixels);
+void avg_pool2d_backward(Cpu& cpu, const Pool2dDims& d, const AveragePool& rule, const T* gy, T* gx) {
+  parallel_for(cpu, d.n, 1, [&](i64 begin, i64 end) {
+    for (i64 n = begin; n < end; ++n) spread_one(d, rule, gy + n * d.oh * d.ow * d.c, gx + n * d.h * d.w * d.c);
   });
 }
 
 #define MICA_FLOATING(T)                                                                    \
   template void max_pool2d_forward(Cpu&, const Pool2dDims&, const T*, T*);                  \
   template void max_pool2d_backward(Cpu&, const Pool2dDims&, const T*, const T*, T*);       \
-  template void global_avg_pool_forward(Cpu&, i64, i64, i64, const T*, T*);                 \
-  template void global_avg_pool_backward(Cpu&, i64, i64, i64, const T*, T*);
+  template void avg_pool2d_forward(Cpu&, const Pool2dDims&, const AveragePool&, const T*, T*);    \
+  template void avg_pool2d_backward(Cpu&, const Pool2dDims&, const AveragePool&, const T*, T*);
 MICA_FLOATING(float)
 MICA_FLOATING(double)
 

@@ -1,48 +1,206 @@
+// Two orders of work, by which dimension is contiguous. Where x is contiguous along what is reduced, or along nothing,
+// one output after the other runs over its row in `lanes` interleaved partial results. Where it is contiguous along the
+// outputs, `tile` outputs are carried side by side over the whole reduced region.
 #include <mica/kernels/cpu/walk.h>
 #include <mica/kernels/reduce.h>
+
+#include <limits>
 
 namespace mica::kernels {
 namespace {
 
-// Σ of positions [begin, end) of the region that starts at x.
+constexpr i64 lanes = 16, tile = 64;
+constexpr i64 piece = 16384;  // elements that are worth a thread
+
+// ---- partial results: `width` of them side by side, fed elements by add(lane, x, position) ----
+
 template <class T>
-double sum_range(const Walk<1>& region, const T* x, i64 begin, i64 end) {
-  const i64 length = region.row_length(), step = region.row_stride(0);
-  double total = 0;
+struct Sum {
+  static constexpr bool has_index = false;
+  double value[tile];
+
+  MICA_INLINE void start(i64 width) { std::fill(value, value + width, 0.0); }
+  MICA_INLINE void add(i64 lane, T x, std::int32_t) { value[lane] += static_cast<double>(x); }
+  MICA_INLINE void merge(i64 lane, const Sum& other, i64 from) { value[lane] += other.value[from]; }
+};
+
+// The best of a lane and where it was. Later ones win only if they are better, so that the first of equals stays.
+template <class T, bool largest>
+struct Best {
+  static constexpr bool has_index = true;
+  T value[tile];
+  std::int32_t where[tile];
+
+  MICA_INLINE void start(i64 width) {
+    constexpr T infinity = std::numeric_limits<T>::infinity();
+    std::fill(value, value + width, largest ? -infinity : infinity);
+    std::fill(where, where + width, std::numeric_limits<std::int32_t>::max());
+  }
+  MICA_INLINE static bool better(T a, T b) { return ((largest ? a > b : a < b) | (a != a)) & (b == b); }
+  MICA_INLINE void add(i64 lane, T x, std::int32_t position) {
+    const bool wins = better(x, value[lane]) | (where[lane] == std::numeric_limits<std::int32_t>::max());
+    value[lane] = wins ? x : value[lane];
+    where[lane] = wins ? position : where[lane];
+  }
+  MICA_INLINE void merge(i64 lane, const Best& other, i64 from) {
+    const bool equal = other.value[from] == value[lane] || (other.value[from] != other.value[from] && value[lane] != value[lane]);
+    const bool empty = where[lane] == std::numeric_limits<std::int32_t>::max();
+    if (other.where[from] != std::numeric_limits<std::int32_t>::max() &&
+        (empty || better(other.value[from], value[lane]) || (equal && other.where[from] < where[lane])))
+      value[lane] = other.value[from], where[lane] = other.where[from];
+  }
+};
+
+// n elements of a row into `lanes` partial results; the first is at `position` of the region.
+template <class R, class T>
+MICA_INLINE void add_row(R& r, i64 n, const T* x, i64 step, std::int32_t position) {
+  i64 i = 0;
+  if (step == 1)
+    for (; i + lanes <= n; i += lanes)
+      for (i64 lane = 0; lane < lanes; ++lane) r.add(lane, x[i + lane], position + static_cast<std::int32_t>(i + lane));
+  for (; i < n; ++i) r.add(i % lanes, x[i * step], position + static_cast<std::int32_t>(i));
+}
+
+// n elements with a step, each `width` neighbours, into as many partial results.
+template <class R, class T>
+MICA_INLINE void add_columns(R& r, i64 width, i64 n, const T* x, i64 step, std::int32_t position) {
+  if (width == tile)
+    for (i64 i = 0; i < n; ++i)
+      for (i64 lane = 0; lane < tile; ++lane) r.add(lane, x[i * step + lane], position + static_cast<std::int32_t>(i));
+  else
+    for (i64 i = 0; i < n; ++i)
+      for (i64 lane = 0; lane < width; ++lane) r.add(lane, x[i * step + lane], position + static_cast<std::int32_t>(i));
+}
+
+// As plain functions, one overload each, because only those can be compiled for several instruction sets.
+#define MICA_LOOPS(HOT, R, T)                                                                                \
+  HOT void run_row(R& r, i64 n, const T* x, i64 step, std::int32_t at) { add_row(r, n, x, step, at); }       \
+  HOT void run_columns(R& r, i64 width, i64 n, const T* x, i64 step, std::int32_t at) { add_columns(r, width, n, x, step, at); }
+using LargestFloat = Best<float, true>;
+using SmallestFloat = Best<float, false>;
+using LargestDouble = Best<double, true>;
+using SmallestDouble = Best<double, false>;
+MICA_LOOPS(MICA_HOT, Sum<float>, float)
+MICA_LOOPS(MICA_HOT, LargestFloat, float)
+MICA_LOOPS(MICA_HOT, SmallestFloat, float)
+MICA_LOOPS(, Sum<double>, double)
+MICA_LOOPS(, LargestDouble, double)
+MICA_LOOPS(, SmallestDouble, double)
+
+// ---- walking ----
+
+i64 count_of(const Walk<1>& walk) { return walk.rows() * walk.row_length(); }
+i64 offset_of(const Walk<1>& walk, i64 position) {
+  return walk.row_offset(0, position / walk.row_length()) + position % walk.row_length() * walk.row_stride(0);
+}
+
+// f(x of a run, its length, position of its first) for positions [begin, end) of the region.
+template <class T, class F>
+void for_each_run(const Walk<1>& region, const T* x, i64 begin, i64 end, const F& f) {
+  const i64 length = region.row_length();
   for (i64 at = begin; at < end;) {
     const i64 column = at % length, count = std::min(length - column, end - at);
-    const T* from = x + region.row_offset(0, at / length) + column * step;
-    for (i64 i = 0; i < count; ++i) total += static_cast<double>(from[i * step]);
+    f(x + region.row_offset(0, at / length) + column * region.row_stride(0), count, at);
     at += count;
   }
-  return total;
+}
+
+// finish(output, R, lane) for every output. R's partial results of one output are merged in an order of the sizes alone.
+template <class R, class T, class Finish>
+void reduce(Cpu& cpu, const Region& kept, const Region& reduced, const T* x, const Finish& finish) {
+  const Walk<1> outputs(kept.rank, kept.sizes, {kept.strides}), inputs(reduced.rank, reduced.sizes, {reduced.strides});
+  const i64 count = count_of(outputs), length = count_of(inputs);
+  if (count == 0) return;
+  const bool columns = outputs.row_stride(0) == 1 && outputs.row_length() > 1 && inputs.row_stride(0) != 1;
+  const i64 width = columns ? std::min(tile, outputs.row_length()) : 1;                    // outputs of one job
+  const i64 jobs_a_row = columns ? (outputs.row_length() + width - 1) / width : outputs.row_length();
+  const i64 jobs = outputs.rows() * jobs_a_row;
+  // A job over a long region is cut into pieces, so that few outputs still use all threads.
+  const i64 pieces = std::max<i64>(1, std::min(length * width / piece, (length + 7) / 8));
+  R* partial = pieces > 1 ? cpu.scratch<R>(static_cast<std::size_t>(jobs * pieces)) : nullptr;
+  const auto run = [&](i64 job, i64 p, R& r) {
+    const i64 first = job / jobs_a_row * outputs.row_length() + job % jobs_a_row * width;
+    const i64 wide = std::min(width, outputs.row_length() - job % jobs_a_row * width);
+    const T* from = x + offset_of(outputs, first);
+    r.start(columns ? wide : lanes);
+    for_each_run(inputs, from, length * p / pieces, length * (p + 1) / pieces, [&](const T* at, i64 n, i64 position) {
+      if (columns) run_columns(r, wide, n, at, inputs.row_stride(0), static_cast<std::int32_t>(position));
+      else run_row(r, n, at, inputs.row_stride(0), static_cast<std::int32_t>(position));
+    });
+    if (!columns)
+      for (i64 lane = 1; lane < lanes; ++lane) r.merge(0, r, lane);
+  };
+  const auto end = [&](i64 job, const R& r) {
+    const i64 first = job / jobs_a_row * outputs.row_length() + job % jobs_a_row * width;
+    const i64 wide = std::min(width, outputs.row_length() - job % jobs_a_row * width);
+    for (i64 lane = 0; lane < wide; ++lane) finish(first + lane, r, lane);
+  };
+  parallel_for(cpu, jobs * pieces, 1 + piece / (length * width / pieces + 1), [&](i64 begin, i64 stop) {
+    for (i64 i = begin; i < stop; ++i) {
+      if (pieces > 1) {
+        run(i / pieces, i % pieces, partial[i]);
+      } else {
+        R r;
+        run(i, 0, r);
+        end(i, r);
+      }
+    }
+  });
+  for (i64 job = 0; pieces > 1 && job < jobs; ++job) {
+    R& total = partial[job * pieces];
+    for (i64 p = 1; p < pieces; ++p)
+      for (i64 lane = 0; lane < width; ++lane) total.merge(lane, partial[job * pieces + p], lane);
+    end(job, total);
+  }
+}
+
+template <class R, class T>
+void find(Cpu& cpu, const Region& kept, const Region& reduced, const T* x, T* y, i64* index) {
+  reduce<R>(cpu, kept, reduced, x, [=](i64 output, const R& r, i64 lane) {
+    y[output] = r.value[lane];
+    if (index) index[output] = r.where[lane];
+  });
 }
 
 }  // namespace
 
 template <class T>
 void sum(Cpu& cpu, const Region& kept, const Region& reduced, double scale, const T* x, T* y) {
-  constexpr i64 piece = 16384;  // elements summed by one thread in one go
-  const Walk<1> outputs(kept.rank, kept.sizes, {kept.strides}), inputs(reduced.rank, reduced.sizes, {reduced.strides});
-  const i64 count = outputs.rows() * outputs.row_length(), length = inputs.rows() * inputs.row_length();
-  const i64 pieces = std::max<i64>(1, length / piece);
-  double* partial = cpu.scratch<double>(static_cast<std::size_t>(count * pieces));  // count×pieces
-  parallel_for(cpu, count * pieces, 1 + piece / (length / pieces + 1), [&](i64 begin, i64 end) {
-    for (i64 i = begin; i < end; ++i) {
-      const i64 output = i / pieces, p = i % pieces;
-      const i64 offset = outputs.row_offset(0, output / outputs.row_length()) +
-                         output % outputs.row_length() * outputs.row_stride(0);
-      partial[i] = sum_range(inputs, x + offset, length * p / pieces, length * (p + 1) / pieces);
-    }
-  });
-  for (i64 output = 0; output < count; ++output) {
-    double total = 0;
-    for (i64 p = 0; p < pieces; ++p) total += partial[output * pieces + p];
-    y[output] = static_cast<T>(scale * total);
-  }
+  reduce<Sum<T>>(cpu, kept, reduced, x, [=](i64 output, const Sum<T>& r, i64 lane) { y[output] = static_cast<T>(scale * r.value[lane]); });
 }
 
-template void sum(Cpu&, const Region&, const Region&, double, const float*, float*);
-template void sum(Cpu&, const Region&, const Region&, double, const double*, double*);
+template <class T>
+void extremum(Cpu& cpu, Extremum which, const Region& kept, const Region& reduced, const T* x, T* y, i64* index) {
+  if (which == Extremum::max) find<Best<T, true>>(cpu, kept, reduced, x, y, index);
+  else find<Best<T, false>>(cpu, kept, reduced, x, y, index);
+}
+
+template <class T>
+void extremum_backward(Cpu& cpu, const Region& kept, const Region& reduced, bool nan_equal, const T* x, const T* y, const T* gy, T* gx) {
+  const Walk<1> outputs(kept.rank, kept.sizes, {kept.strides}), inputs(reduced.rank, reduced.sizes, {reduced.strides});
+  const i64 length = count_of(inputs), step = inputs.row_stride(0);
+  parallel_for(cpu, count_of(outputs), 1 + piece / (length + 1), [&](i64 begin, i64 end) {
+    for (i64 output = begin; output < end; ++output) {
+      const i64 offset = offset_of(outputs, output);
+      const T best = y[output];
+      const auto equals = [=](T v) { return v == best || (nan_equal && v != v && best != best); };
+      i64 count = 0;
+      for_each_run(inputs, x + offset, 0, length, [&](const T* at, i64 n, i64) {
+        for (i64 i = 0; i < n; ++i) count += equals(at[i * step]);
+      });
+      const T share = gy[output] / static_cast<T>(count), none = count == 0 ? std::numeric_limits<T>::quiet_NaN() : T(0);
+      for_each_run(inputs, x + offset, 0, length, [&](const T* at, i64 n, i64) {
+        for (i64 i = 0; i < n; ++i) gx[at + i * step - x] = equals(at[i * step]) ? share : none;
+      });
+    }
+  });
+}
+
+#define MICA_FLOATING(T)                                                                                       \
+  template void sum(Cpu&, const Region&, const Region&, double, const T*, T*);                                 \
+  template void extremum(Cpu&, Extremum, const Region&, const Region&, const T*, T*, i64*);                    \
+  template void extremum_backward(Cpu&, const Region&, const Region&, bool, const T*, const T*, const T*, T*);
+MICA_FLOATING(float)
+MICA_FLOATING(double)
 
 }  // namespace mica::kernels

@@ -1,75 +1,166 @@
+// `lanes` neighbours go side by side in vector registers: along a line where it is contiguous (inner = 1), otherwise
+// as many lines at once.
 #include <mica/kernels/cpu/parallel.h>
+#include <mica/kernels/math.h>
 #include <mica/kernels/softmax.h>
 
-#include <cmath>
+#include <limits>
 
 namespace mica::kernels {
 namespace {
 
-i64 grain(i64 length) { return 1 + 1024 / (length + 1); }
+constexpr i64 lanes = 16, tile = 64;
+
+template <class T> MICA_INLINE T larger(T a, T b) { return a > b ? a : b; }
+
+// ---- one contiguous line ----
+
+template <class T>
+MICA_INLINE T largest_of(i64 n, const T* x) {
+  T best[lanes];
+  std::fill(best, best + lanes, -std::numeric_limits<T>::infinity());
+  i64 i = 0;
+  for (; i + lanes <= n; i += lanes)
+    for (i64 lane = 0; lane < lanes; ++lane) best[lane] = larger(x[i + lane], best[lane]);
+  for (; i < n; ++i) best[0] = larger(x[i], best[0]);
+  for (i64 lane = 1; lane < lanes; ++lane) best[0] = larger(best[lane], best[0]);
+  return best[0];
+}
+
+// Σ f(i) over a line, in f64.
+template <class F>
+MICA_INLINE double sum_of(i64 n, const F& f) {
+  double total[lanes] = {};
+  i64 i = 0;
+  for (; i + lanes <= n; i += lanes)
+    for (i64 lane = 0; lane < lanes; ++lane) total[lane] += static_cast<double>(f(i + lane));
+  for (; i < n; ++i) total[0] += static_cast<double>(f(i));
+  for (i64 lane = 1; lane < lanes; ++lane) total[0] += total[lane];
+  return total[0];
+}
+
+template <bool logarithm, class T>
+MICA_INLINE void forward_line(i64 n, const T* x, T* y) {
+  const T largest = largest_of(n, x);
+  if (logarithm) {
+    const double total = sum_of(n, [=](i64 i) __attribute__((always_inline)) { return math::exp(x[i] - largest); });
+    const T log_total = static_cast<T>(std::log(total));
+    for (i64 i = 0; i < n; ++i) y[i] = x[i] - largest - log_total;
+  } else {
+    for (i64 i = 0; i < n; ++i) y[i] = math::exp(x[i] - largest);
+    const T by = static_cast<T>(1 / sum_of(n, [=](i64 i) __attribute__((always_inline)) { return y[i]; }));
+    for (i64 i = 0; i < n; ++i) y[i] *= by;
+  }
+}
+
+template <bool logarithm, class T>
+MICA_INLINE void backward_line(i64 n, const T* y, const T* gy, T* gx) {
+  if (logarithm) {
+    const T total = static_cast<T>(sum_of(n, [=](i64 i) __attribute__((always_inline)) { return gy[i]; }));
+    for (i64 i = 0; i < n; ++i) gx[i] = gy[i] - math::exp(y[i]) * total;
+  } else {
+    const T total = static_cast<T>(sum_of(n, [=](i64 i) __attribute__((always_inline)) { return gy[i] * y[i]; }));
+    for (i64 i = 0; i < n; ++i) gx[i] = y[i] * (gy[i] - total);
+  }
+}
+
+// ---- up to `tile` lines side by side, each with a step of `inner` ----
+
+template <bool logarithm, class T>
+MICA_INLINE void forward_lines(i64 count, i64 n, i64 inner, const T* x, T* y) {
+  T largest[tile];
+  double total[tile] = {};
+  std::fill(largest, largest + count, -std::numeric_limits<T>::infinity());
+  for (i64 k = 0; k < n; ++k)
+    for (i64 lane = 0; lane < count; ++lane) largest[lane] = larger(x[k * inner + lane], largest[lane]);
+  for (i64 k = 0; k < n; ++k)
+    for (i64 lane = 0; lane < count; ++lane) {
+      const T e = math::exp(x[k * inner + lane] - largest[lane]);
+      total[lane] += static_cast<double>(e);
+      y[k * inner + lane] = e;
+    }
+  if (logarithm) {
+    T by[tile];
+    for (i64 lane = 0; lane < count; ++lane) by[lane] = static_cast<T>(std::log(total[lane]));
+    for (i64 k = 0; k < n; ++k)
+      for (i64 lane = 0; lane < count; ++lane) y[k * inner + lane] = x[k * inner + lane] - largest[lane] - by[lane];
+  } else {
+    T by[tile];
+    for (i64 lane = 0; lane < count; ++lane) by[lane] = static_cast<T>(1 / total[lane]);
+    for (i64 k = 0; k < n; ++k)
+      for (i64 lane = 0; lane < count; ++lane) y[k * inner + lane] *= by[lane];
+  }
+}
+
+template <bool logarithm, class T>
+MICA_INLINE void backward_lines(i64 count, i64 n, i64 inner, const T* y, const T* gy, T* gx) {
+  double total[tile] = {};
+  T held[tile];
+  for (i64 k = 0; k < n; ++k)
+    for (i64 lane = 0; lane < count; ++lane)
+      total[lane] += static_cast<double>(logarithm ? gy[k * inner + lane] : gy[k * inner + lane] * y[k * inner + lane]);
+  for (i64 lane = 0; lane < count; ++lane) held[lane] = static_cast<T>(total[lane]);
+  for (i64 k = 0; k < n; ++k)
+    for (i64 lane = 0; lane < count; ++lane) {
+      const i64 i = k * inner + lane;
+      gx[i] = logarithm ? gy[i] - math::exp(y[i]) * held[lane] : y[i] * (gy[i] - held[lane]);
+    }
+}
+
+// As plain functions, because only those can be compiled for several instruction sets. `count` lines from a place.
+#define MICA_SOFTMAX(HOT, name, logarithm, T)                                                         \
+  HOT void name##_run(i64 count, i64 n, i64 inner, const T* x, T* y) {                                \
+    if (inner == 1) forward_line<logarithm>(n, x, y);                                                 \
+    else if (count == tile) forward_lines<logarithm>(tile, n, inner, x, y);                           \
+    else forward_lines<logarithm>(count, n, inner, x, y);                                             \
+  }                                                                                                   \
+  HOT void name##_backward_run(i64 count, i64 n, i64 inner, const T* y, const T* gy, T* gx) {         \
+    if (inner == 1) backward_line<logarithm>(n, y, gy, gx);                                           \
+    else if (count == tile) backward_lines<logarithm>(tile, n, inner, y, gy, gx);                     \
+    else backward_lines<logarithm>(count, n, inner, y, gy, gx);                                       \
+  }
+MICA_SOFTMAX(MICA_HOT, softmax, false, float)
+MICA_SOFTMAX(MICA_HOT, log_softmax, true, float)
+MICA_SOFTMAX(, softmax, false, double)
+MICA_SOFTMAX(, log_softmax, true, double)
+
+// f(lines, offset of the first) for groups of lines that lie side by side.
+template <class F>
+void for_each_group(Cpu& cpu, const SoftmaxDims& d, const F& f) {
+  if (d.length == 0) return;
+  const i64 width = std::min(tile, d.inner), groups = (d.inner + width - 1) / width;
+  parallel_for(cpu, d.outer * groups, 1 + 4096 / (d.length * width), [&](i64 begin, i64 end) {
+    for (i64 i = begin; i < end; ++i) {
+      const i64 first = i % groups * width;
+      f(std::min(width, d.inner - first), i / groups * d.length * d.inner + first);
+    }
+  });
+}
 
 }  // namespace
 
 template <class T>
-void log_softmax_forward(Cpu& cpu, i64 outer, i64 length, i64 inner, const T* x, T* y) {
-  parallel_for(cpu, outer * inner, grain(length), [&](i64 begin, i64 end) {
-    for (i64 line = begin; line < end; ++line) {
-      const i64 at = line / inner * length * inner + line % inner;
-      T largest = x[at];
-      for (i64 k = 1; k < length; ++k) largest = std::max(largest, x[at + k * inner]);
-      double total = 0;
-      for (i64 k = 0; k < length; ++k) total += std::exp(static_cast<double>(x[at + k * inner] - largest));
-      const T log_total = static_cast<T>(std::log(total));
-      for (i64 k = 0; k < length; ++k) y[at + k * inner] = x[at + k * inner] - largest - log_total;
-    }
-  });
+void softmax_forward(Cpu& cpu, const SoftmaxDims& d, const T* x, T* y) {
+  for_each_group(cpu, d, [&](i64 count, i64 at) { softmax_run(count, d.length, d.inner, x + at, y + at); });
 }
-
 template <class T>
-void log_softmax_backward(Cpu& cpu, i64 outer, i64 length, i64 inner, const T* y, const T* gy, T* gx) {
-  parallel_for(cpu, outer * inner, grain(length), [&](i64 begin, i64 end) {
-    for (i64 line = begin; line < end; ++line) {
-      const i64 at = line / inner * length * inner + line % inner;
-      double total = 0;
-      for (i64 k = 0; k < length; ++k) total += static_cast<double>(gy[at + k * inner]);
-      for (i64 k = 0; k < length; ++k) {
-        const i64 i = at + k * inner;
-        gx[i] = gy[i] - std::exp(y[i]) * static_cast<T>(total);
-      }
-    }
-  });
+void softmax_backward(Cpu& cpu, const SoftmaxDims& d, const T* y, const T* gy, T* gx) {
+  for_each_group(cpu, d, [&](i64 count, i64 at) { softmax_backward_run(count, d.length, d.inner, y + at, gy + at, gx + at); });
 }
-
 template <class T>
-void nll_loss_forward(Cpu&, i64 n, i64 classes, const T* y, const i64* target, T* loss) {
-  double total = 0;
-  for (i64 i = 0; i < n; ++i) total -= static_cast<double>(y[i * classes + target[i]]);
-  *loss = static_cast<T>(total / static_cast<double>(n));  // NaN for an empty batch, as in PyTorch
+void log_softmax_forward(Cpu& cpu, const SoftmaxDims& d, const T* x, T* y) {
+  for_each_group(cpu, d, [&](i64 count, i64 at) { log_softmax_run(count, d.length, d.inner, x + at, y + at); });
 }
-
 template <class T>
-void nll_loss_backward(Cpu&, i64 n, i64 classes, const i64* target, const T* gloss, T* gy) {
-  std::fill(gy, gy + n * classes, T(0));
-  for (i64 i = 0; i < n; ++i) gy[i * classes + target[i]] = -*gloss / static_cast<T>(n);
+void log_softmax_backward(Cpu& cpu, const SoftmaxDims& d, const T* y, const T* gy, T* gx) {
+  for_each_group(cpu, d, [&](i64 count, i64 at) { log_softmax_backward_run(count, d.length, d.inner, y + at, gy + at, gx + at); });
 }
 
-i64 first_bad_target(Cpu&, i64 n, i64 classes, const i64* target) {
-  return std::find_if(target, target + n, [=](i64 t) { return t < 0 || t >= classes; }) - target;
-}
-
-template <class T>
-i64 count_correct(Cpu&, i64 n, i64 classes, const T* y, const i64* target) {
-  i64 correct = 0;
-  for (i64 i = 0; i < n; ++i) correct += std::max_element(y + i * classes, y + (i + 1) * classes) - (y + i * classes) == target[i];
-  return correct;
-}
-
-#define MICA_FLOATING(T)                                                                    \
-  template void log_softmax_forward(Cpu&, i64, i64, i64, const T*, T*);                     \
-  template void log_softmax_backward(Cpu&, i64, i64, i64, const T*, const T*, T*);          \
-  template void nll_loss_forward(Cpu&, i64, i64, const T*, const i64*, T*);                 \
-  template void nll_loss_backward(Cpu&, i64, i64, const i64*, const T*, T*);                \
-  template i64 count_correct(Cpu&, i64, i64, const T*, const i64*);
+#define MICA_FLOATING(T)                                                            \
+  template void softmax_forward(Cpu&, const SoftmaxDims&, const T*, T*);            \
+  template void softmax_backward(Cpu&, const SoftmaxDims&, const T*, const T*, T*); \
+  template void log_softmax_forward(Cpu&, const SoftmaxDims&, const T*, T*);        \
+  template void log_softmax_backward(Cpu&, const SoftmaxDims&, const T*, const T*, T*);
 MICA_FLOATING(float)
 MICA_FLOATING(double)
 

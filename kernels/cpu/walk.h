@@ -44,11 +44,11 @@ struct Walk {
     return offset;
   }
 
-  // f(offsets, begin, length): `length` elements of the innermost dimension, whose first has these offsets. A single
-  // long row is cut between threads too.
+  // f(offsets, length): `length` elements of the innermost dimension, whose first has these offsets. A single long row is
+  // cut between threads too. `work`: what one element costs, as a multiple of a copy.
   template <class F>
-  void for_each_row(const Cpu& cpu, const F& f) const {
-    constexpr i64 grain = 8192;  // elements that are worth a thread
+  void for_each_row(const Cpu& cpu, const F& f, i64 work = 1) const {
+    const i64 grain = 1 + 8192 / (work + 1);  // elements that are worth a thread
     const i64 length = row_length(), count = rows();
     if (count == 1)
       return parallel_for(cpu, length, grain, [&](i64 begin, i64 end) {
@@ -57,12 +57,23 @@ struct Walk {
         f(offsets, end - begin);
       });
     parallel_for(cpu, count, 1 + grain / (length + 1), [&](i64 begin, i64 end) {
-      for (i64 row = begin; row < end; ++row) {
-        std::array<i64, K> offsets;
-        for (int k = 0; k < K; ++k) offsets[k] = row_offset(k, row);
-        f(offsets, length);
-      }
+      Sizes index{};  // of the row, in the outer dimensions
+      std::array<i64, K> offsets;
+      for (int k = 0; k < K; ++k) offsets[k] = row_offset(k, begin);
+      for (i64 row = begin, dim = rank - 2; dim >= 0; row /= sizes[dim--]) index[dim] = row % sizes[dim];
+      for (i64 row = begin; row < end; ++row, step(index, offsets)) f(offsets, length);
     });
+  }
+
+ private:
+  // From one row to the next, without a division.
+  void step(Sizes& index, std::array<i64, K>& offsets) const {
+    for (int dim = rank - 2; dim >= 0; --dim) {
+      for (int k = 0; k < K; ++k) offsets[k] += strides[k][dim];
+      if (++index[dim] < sizes[dim]) return;
+      index[dim] = 0;
+      for (int k = 0; k < K; ++k) offsets[k] -= sizes[dim] * strides[k][dim];
+    }
   }
 };
 

@@ -94,7 +94,7 @@ TEST_CASE("errors of tensors say what was given and what to do") {
   CHECK(error_text<ShapeError>([] { conv2d(Tensor::zeros({1, 1, 2, 5}), Tensor::zeros({4, 1, 3, 3})); }) ==
         "conv2d: the 3×3 kernel with dilation 1×1 does not fit into the 2×5 image with padding 0×0 (input 1×1×2×5, weight 4×1×3×3)");
   CHECK(error_text<Error>([] { nll_loss(Tensor::zeros({2, 3}), Tensor::from<std::int64_t>({0, 3}, {2})); }) ==
-        "nll_loss: target[1] is 3, expected a class from 0 to 2");
+        "nll_loss: target[1] is 3, expected a class from 0 to 2 or ignore_index -100");
   CHECK(error_text<ShapeError>([] {
           Tensor one = Tensor::ones({3});
           batch_norm(Tensor::zeros({1, 3, 1, 1}), one, one, {}, {}, {.training = true});

@@ -5,7 +5,7 @@
 namespace mica::test {
 namespace {
 
-using Pair = std::array<std::int64_t, 2>;
+
 
 Tensor optional(const Arguments& arguments, const std::string& name) {
   const auto found = arguments.find(name);
@@ -38,7 +38,7 @@ const std::map<std::string, OpFunction>& ops() {
        }},
       {"max_pool2d",
        [](A a, J j) {
-         return max_pool2d(a.at("input"), {j.at("kernel_size").get<Pair>(), j.value("stride", Pair{0, 0}), j.value("padding", Pair{0, 0}),
+         return max_pool2d(a.at("input"), {j.at("kernel_size").get<Pair>(), j.contains("stride") ? std::optional<Pair>(j.at("stride").get<Pair>()) : std::nullopt, j.value("padding", Pair{0, 0}),
                                            j.value("dilation", Pair{1, 1})});
        }},
       {"global_avg_pool", [](A a, J) { return global_avg_pool(a.at("input")); }},

@@ -1,0 +1,193 @@
+// exp, log, tanh, erf, erfc and pow of f32, free of branches and calls, so that a loop over them becomes vector code on
+// every backend and gives the same bits whatever the instruction set. f64 is the C library's. The forms are those of the
+// Cephes library (netlib.org/cephes, single precision); errors against f64 are measured in tests/core/math_test.cpp.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+// On a functor or formula that device code will share, and that host loops must inline to become vector code.
+#ifdef __CUDACC__
+#define MICA_FUNCTION __host__ __device__ inline
+#else
+#define MICA_FUNCTION inline __attribute__((always_inline))
+#endif
+
+namespace mica::kernels::math {
+
+inline constexpr float infinity = std::numeric_limits<float>::infinity();
+inline constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
+
+MICA_FUNCTION float from_bits(std::int32_t bits) { return std::bit_cast<float>(bits); }
+MICA_FUNCTION std::int32_t to_bits(float x) { return std::bit_cast<std::int32_t>(x); }
+MICA_FUNCTION float absolute(float x) { return from_bits(to_bits(x) & 0x7fffffff); }
+MICA_FUNCTION double absolute(double x) { return std::fabs(x); }
+MICA_FUNCTION float with_sign_of(float magnitude, float sign) {
+  return from_bits((to_bits(magnitude) & 0x7fffffff) | (to_bits(sign) & static_cast<std::int32_t>(0x80000000)));
+}
+
+// 2^n for n in [−126, 127].
+MICA_FUNCTION float power_of_two(std::int32_t n) { return from_bits((n + 127) << 23); }
+
+// x = n·ln 2 + r with |r| ≤ ln 2 / 2, then e^r by a polynomial, and 2^n in two halves so that denormals come out right.
+MICA_FUNCTION float exp(float x) {
+  const float bounded = x > 89.0F ? 89.0F : x < -104.0F ? -104.0F : x;  // e^89 = ∞, e^−104 = 0; NaN stays
+  const float magic = 12582912.0F;                                      // 1.5·2^23: adding it rounds to an integer
+  const float shifted = bounded * 1.44269504088896341F + magic, n = shifted - magic;
+  const std::int32_t whole = to_bits(shifted) - to_bits(magic);
+  const float r = (bounded - n * 0.693359375F) + n * 2.12194440e-4F;
+  float p = 1.9875691500e-4F;
+  p = p * r + 1.3981999507e-3F;
+  p = p * r + 8.3334519073e-3F;
+  p = p * r + 4.1665795894e-2F;
+  p = p * r + 1.6666665459e-1F;
+  p = p * r + 5.0000001201e-1F;
+  const std::int32_t half = whole >> 1;
+  return (p * (r * r) + r + 1.0F) * power_of_two(half) * power_of_two(whole - half);
+}
+MICA_FUNCTION double exp(double x) { return std::exp(x); }
+
+// x = m·2^e with m in [√½, √2), then log m by a polynomial in m − 1.
+MICA_FUNCTION float log(float x) {
+  const bool small = x < 1.17549435e-38F;  // denormal
+  const float scaled = small ? x * 8388608.0F : x;
+  const std::int32_t bits = to_bits(scaled);
+  const std::int32_t shifted = bits - 0x3f3504f3;  // of √½
+  const std::int32_t whole = shifted >> 23;
+  const float m = from_bits(bits - (whole << 23)) - 1.0F, e = static_cast<float>(whole) - (small ? 23.0F : 0.0F);
+  const float z = m * m;
+  float p = 7.0376836292e-2F;
+  p = p * m - 1.1514610310e-1F;
+  p = p * m + 1.1676998740e-1F;
+  p = p * m - 1.2420140846e-1F;
+  p = p * m + 1.4249322787e-1F;
+  p = p * m - 1.6668057665e-1F;
+  p = p * m + 2.0000714765e-1F;
+  p = p * m - 2.4999993993e-1F;
+  p = p * m + 3.3333331174e-1F;
+  const float tail = m * z * p - 2.12194440e-4F * e - 0.5F * z;
+  const float y = (m + tail) + 0.693359375F * e;
+  const float edge = x == 0.0F ? -infinity : x < 0.0F ? not_a_number : x;  // ∞ and NaN are their own logarithm
+  return (x > 0.0F) & (x < infinity) ? y : edge;
+}
+MICA_FUNCTION double log(double x) { return std::log(x); }
+
+MICA_FUNCTION float tanh(float x) {
+  const float a = absolute(x), z = x * x;
+  float p = -5.70498872745e-3F;
+  p = p * z + 2.06390887954e-2F;
+  p = p * z - 5.37397155531e-2F;
+  p = p * z + 1.33314422036e-1F;
+  p = p * z - 3.33332819422e-1F;
+  const float near = p * z * x + x, far = with_sign_of(1.0F - 2.0F / (exp(2.0F * a) + 1.0F), x);
+  return a < 0.625F ? near : far;
+}
+MICA_FUNCTION double tanh(double x) { return std::tanh(x); }
+
+// erf for |x| < 1, as x times a polynomial in z = x².
+MICA_FUNCTION float erf_near(float x) {
+  const float z = x * x;
+  float p = 7.853861353153693e-5F;
+  p = p * z - 8.010193625184903e-4F;
+  p = p * z + 5.188327685732524e-3F;
+  p = p * z - 2.685381193529856e-2F;
+  p = p * z + 1.128358514861418e-1F;
+  p = p * z - 3.761262582423300e-1F;
+  p = p * z + 1.128379165726710e0F;
+  return x * p;
+}
+
+// erfc for a ≥ 1: e^(−a²)/a times a polynomial in 1/a².
+MICA_FUNCTION float erfc_far(float a) {
+  // a² = square + rest exactly enough: e^(−a²) would lose the digits that a² rounds away.
+  const float head = from_bits(to_bits(a) & static_cast<std::int32_t>(0xfffff000)), tail = a - head;
+  const float q = 1.0F / a, y = q * q;
+  float p = 2.326819970068386e-2F;
+  p = p * y - 1.387039388740657e-1F;
+  p = p * y + 3.687424674597105e-1F;
+  p = p * y - 5.824733027278666e-1F;
+  p = p * y + 6.210004621745983e-1F;
+  p = p * y - 4.944515323274145e-1F;
+  p = p * y + 3.404879937665872e-1F;
+  p = p * y - 2.741127028184656e-1F;
+  p = p * y + 5.638259427386472e-1F;
+  float r = -1.047766399936249e+1F;
+  r = r * y + 1.297719955372516e+1F;
+  r = r * y - 7.495518717768503e+0F;
+  r = r * y + 2.921019019210786e+0F;
+  r = r * y - 1.015265279202700e+0F;
+  r = r * y + 4.218463358204948e-1F;
+  r = r * y - 2.820767439740514e-1F;
+  r = r * y + 5.641895067754075e-1F;
+  const float far = exp(-head * head) * exp(-tail * (a + head)) * q * (a < 2.0F ? p : r);
+  return a > 10.5F ? 0.0F : far;  // below the smallest denormal
+}
+
+MICA_FUNCTION float erf(float x) {
+  const float a = absolute(x);
+  const float far = with_sign_of(1.0F - erfc_far(a), x);
+  return a < 1.0F ? erf_near(x) : x != x ? x : far;
+}
+MICA_FUNCTION float erfc(float x) {
+  const float a = absolute(x), far = erfc_far(a);
+  return a < 1.0F ? 1.0F - erf_near(x) : x != x ? x : x < 0.0F ? 2.0F - far : far;
+}
+MICA_FUNCTION double erfc(double x) { return std::erfc(x); }
+
+MICA_FUNCTION float sqrt(float x) { return __builtin_sqrtf(x); }
+MICA_FUNCTION double sqrt(double x) { return std::sqrt(x); }
+
+// |x|^y = 2^(y·log2|x|) in f64, right to f32's last bit but for its rounding, then the C library's rules for signs,
+// zeros and infinities.
+MICA_FUNCTION float pow(float x, float y) {
+  const double a = static_cast<double>(absolute(x));
+  const std::int64_t bits = std::bit_cast<std::int64_t>(a);
+  const std::int64_t whole = (bits - 0x3fe6a09e667f3bcd) >> 52;  // of √½
+  const double m = std::bit_cast<double>(bits - (whole << 52));  // in [√½, √2)
+  const double s = (m - 1.0) / (m + 1.0), z = s * s;             // log m = 2·artanh s, |s| < 0.172
+  double p = 2.0 / 15.0;
+  p = p * z + 2.0 / 13.0;
+  p = p * z + 2.0 / 11.0;
+  p = p * z + 2.0 / 9.0;
+  p = p * z + 2.0 / 7.0;
+  p = p * z + 2.0 / 5.0;
+  p = p * z + 2.0 / 3.0;
+  p = p * z + 2.0;
+  // The exponent as f64 without a conversion from 64-bit integers, which AVX2 and AVX-512F lack.
+  const double e = std::bit_cast<double>((whole + 2048) | 0x4330000000000000) - 4503599627372544.0;  // 2^52 + 2048
+  const double power = static_cast<double>(y) * (s * p * 1.4426950408889634 + e);
+  const double bounded = power > 200.0 ? 200.0 : power < -200.0 ? -200.0 : power;  // beyond f32 on either side
+  const double magic = 6755399441055744.0;                                         // 1.5·2^52
+  const double shifted = bounded + magic, n = shifted - magic, r = (bounded - n) * 0.6931471805599453;
+  double q = 1.0 / 5040.0;
+  q = q * r + 1.0 / 720.0;
+  q = q * r + 1.0 / 120.0;
+  q = q * r + 1.0 / 24.0;
+  q = q * r + 1.0 / 6.0;
+  q = q * r + 0.5;
+  q = q * r + 1.0;
+  q = q * r + 1.0;
+  const std::int64_t scale = std::bit_cast<std::int64_t>(shifted) << 52;
+  const float finite = static_cast<float>(std::bit_cast<double>(std::bit_cast<std::int64_t>(q) + scale));
+
+  const float b = absolute(y), ax = absolute(x);
+  const bool grows = (ax > 1.0F) == (y > 0.0F);               // of |x|^±∞
+  const bool large = b >= 8388608.0F;                         // 2^23: then y is an integer, from 2^24 on an even one
+  const bool integer = ((b + 8388608.0F) - 8388608.0F == b) | large;
+  const bool half_integer = (b * 0.5F + 8388608.0F) - 8388608.0F == b * 0.5F;
+  const bool odd = integer & (large ? (b < 16777216.0F) & (to_bits(b) & 1) : !half_integer);
+  float size = finite;
+  size = ax == 0.0F ? (y < 0.0F ? infinity : 0.0F) : size;
+  size = ax == infinity ? (y < 0.0F ? 0.0F : infinity) : size;
+  size = b == infinity ? (ax == 1.0F ? 1.0F : grows ? infinity : 0.0F) : size;
+  const bool negative = to_bits(x) < 0;
+  float result = negative & odd ? -size : size;
+  result = (x < 0.0F) & (ax != infinity) & !integer & (b != infinity) ? not_a_number : result;
+  result = (x != x) | (y != y) ? not_a_number : result;
+  return (y == 0.0F) | (x == 1.0F) ? 1.0F : result;
+}
+MICA_FUNCTION double pow(double x, double y) { return std::pow(x, y); }
+
+}  // namespace mica::kernels::math

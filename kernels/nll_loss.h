@@ -1,0 +1,30 @@
+// The negative log-likelihood of classes, with class weights w, an ignored target and label smoothing ε. For a line of
+// log-probabilities y[c] and its target t, which is a class or ignore_index:
+//   loss = (1 − ε)·(−w[t]·y[t]) + ε/classes·Σ_c −w[c]·y[c],   0 where ignored
+// All of them, their sum, or their mean: the sum over Σ w[t] of the lines that are not ignored. Sums in f64, in line order.
+#pragma once
+
+#include <mica/kernels/cpu/context.h>
+#include <mica/kernels/dims.h>
+
+namespace mica::kernels {
+
+enum class Reduction { mean, sum, none };
+
+struct NllDims {
+  i64 outer, classes, inner;  // y: outer×classes×inner; target and single losses: outer×inner
+  i64 ignore_index;
+  double smoothing;
+  Reduction reduction;
+};
+
+// weight: (classes) or null. loss: one value, or one a line. Targets are in range.
+template <class T>
+void nll_loss_forward(Cpu& cpu, const NllDims& d, const T* y, const i64* target, const T* weight, T* loss);
+template <class T>
+void nll_loss_backward(Cpu& cpu, const NllDims& d, const i64* target, const T* weight, const T* gloss, T* gy);
+
+// How many rows of y (n×classes) have their first largest value at target[n].
+template <class T> i64 count_correct(Cpu& cpu, i64 n, i64 classes, const T* y, const i64* target);
+
+}  // namespace mica::kernels
