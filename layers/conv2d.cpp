@@ -6,7 +6,7 @@
 
 namespace mica {
 
-Conv2d::Conv2d(std::int64_t in, std::int64_t out, Pair kernel, const Options& options)
+Conv2d::Conv2d(std::int64_t in, std::int64_t out, NumberOrPair kernel, const Options& options)
     : options_{options.stride, options.padding, options.dilation, options.groups} {
   if (in < 1 || out < 1 || kernel.h < 1 || kernel.w < 1 || options.groups < 1 || in % options.groups != 0 || out % options.groups != 0)
     throw ShapeError(fmt::format("Conv2d: expected channels and kernel of 1 or more and groups that divide both channels, got {} → {} "

@@ -12,7 +12,8 @@ Tensor Residual::forward(const Tensor& x) {
   if (y.shape() != past.shape())
     throw ShapeError(fmt::format("Residual: the body makes {} of the input {}, but the shortcut is {}; {}", to_string(y.shape()),
                                  to_string(x.shape()), to_string(past.shape()),
-                                 shortcut_ ? "both must give one shape" : "keep the shape in the body, or give a shortcut that changes it too"));
+                                 shortcut_ ? "both must give one shape"
+                                           : "keep the shape in the body, or give a shortcut that changes it too"));
   return add(y, past);
 }
 

@@ -6,9 +6,9 @@
 
 namespace mica {
 
-struct Pair {
-  Pair(std::int64_t both) : h(both), w(both) {}
-  Pair(std::int64_t along_h, std::int64_t along_w) : h(along_h), w(along_w) {}
+struct NumberOrPair {
+  NumberOrPair(std::int64_t both) : h(both), w(both) {}
+  NumberOrPair(std::int64_t along_h, std::int64_t along_w) : h(along_h), w(along_w) {}
   operator std::array<std::int64_t, 2>() const { return {h, w}; }
 
   std::int64_t h, w;
