@@ -1,9 +1,14 @@
 #include <mica/core/autograd.h>
 #include <mica/core/dispatch.h>
+#include <mica/core/error.h>
 #include <mica/core/random.h>
 #include <mica/kernels/dropout.h>
 
+#include <fmt/format.h>
+
 #include <atomic>
+#include <cmath>
+#include <numbers>
 #include <numeric>
 
 namespace mica {
@@ -31,8 +36,28 @@ RandomKey next_initializer_key() { return random_key("initialize", initialized++
 
 void uniform_(Tensor& x, double low, double high, const RandomKey& key) {
   require_floating("uniform_", "the tensor", x);
+  if (!(low <= high)) throw Error(fmt::format("uniform_: expected bounds in order, got {} and {}", low, high));
   dispatch_floating(x, [&](auto& context, auto t) {
     kernels::uniform(context, x.numel(), key, low, high, x.data<decltype(t)>());
+  });
+  x.bump_version();
+}
+
+void normal_(Tensor& x, double mean, double deviation, const RandomKey& key) {
+  require_floating("normal_", "the tensor", x);
+  if (!(deviation >= 0)) throw Error(fmt::format("normal_: expected a deviation of 0 or more, got {}", deviation));
+  dispatch_floating(x, [&](auto&, auto t) {
+    using T = decltype(t);
+    T* y = x.data<T>();
+    for (std::int64_t i = 0; i < x.numel(); i += 2) {
+      const kernels::RandomBlock bits = kernels::philox(key, static_cast<std::uint32_t>(i / 4));
+      const std::size_t pair = i % 4 == 0 ? 0 : 2;
+      // u in (0, 1], so that its logarithm is finite; the angle in [0, 2π).
+      const double u = (bits[pair] + 1.0) * 0x1p-32, angle = 2 * std::numbers::pi * (bits[pair + 1] * 0x1p-32);
+      const double radius = deviation * std::sqrt(-2 * std::log(u));
+      y[i] = static_cast<T>(mean + radius * std::cos(angle));
+      if (i + 1 < x.numel()) y[i + 1] = static_cast<T>(mean + radius * std::sin(angle));
+    }
   });
   x.bump_version();
 }

@@ -21,8 +21,12 @@ RandomKey random_key(std::string_view use, std::uint32_t step = 0);
 // A key for a new parameter: the n-th asked for since manual_seed.
 RandomKey next_initializer_key();
 
-// Fills with U(low, high), in memory order.
+// Fills with U(low, high), in memory order. Throws Error unless low <= high.
 void uniform_(Tensor& x, double low, double high, const RandomKey& key);
+
+// Fills with N(mean, deviation²), in memory order: numbers 2k and 2k + 1 of the key's sequence make elements 2k and 2k + 1
+// by Box and Muller's formula in f64. Throws Error unless deviation >= 0.
+void normal_(Tensor& x, double mean, double deviation, const RandomKey& key);
 
 // A permutation of 0 … n − 1 (Fisher-Yates on the key's numbers).
 std::vector<std::int64_t> random_permutation(std::int64_t n, const RandomKey& key);

@@ -1,4 +1,5 @@
-// Parameter updates, one call for all parameters of a group. f32 and f64; formulas are PyTorch's.
+// Parameter updates, and clipping of gradients before them: one call, and one parallel region, for all tensors given.
+// f32 and f64; formulas are PyTorch's. A slot is one parameter; its pointers lead to n elements each, and no two overlap.
 #pragma once
 
 #include <mica/kernels/cpu/context.h>
@@ -24,5 +25,37 @@ struct SgdSettings {
   bool nesterov;
 };
 template <class T> void sgd_step(Cpu& cpu, const SgdSettings& settings, std::span<const SgdSlot<T>> slots);
+
+template <class T>
+struct AdamSlot {
+  i64 n;
+  T* parameter;
+  const T* gradient;
+  T *mean, *mean_square;  // m, v: zeros before the first step
+  i64 step;               // t: 1 at the first
+};
+
+// d = g + weight_decay·θ;  m = β₁·m + (1 − β₁)·d;  v = β₂·v + (1 − β₂)·d²;
+// θ −= lr/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + eps)
+struct AdamSettings {
+  double lr, beta1, beta2, eps, weight_decay;
+};
+template <class T> void adam_step(Cpu& cpu, const AdamSettings& settings, std::span<const AdamSlot<T>> slots);
+
+template <class T>
+struct GradientSlot {
+  i64 n;
+  T* gradient;
+};
+
+// Σ |g|ᵖ over all slots, p > 0; for p = ∞ the largest |g|. In f64, in an order that depends on the sizes alone; NaN where
+// an element is.
+template <class T> double power_sum(Cpu& cpu, double p, std::span<const GradientSlot<T>> slots);
+
+// g = factor · g
+template <class T> void scale(Cpu& cpu, double factor, std::span<const GradientSlot<T>> slots);
+
+// g = min(max(g, −limit), limit); NaN stays
+template <class T> void clamp(Cpu& cpu, double limit, std::span<const GradientSlot<T>> slots);
 
 }  // namespace mica::kernels

@@ -6,8 +6,8 @@
 
 namespace mica {
 
-BatchNorm2d::BatchNorm2d(std::int64_t channels, const Options& options) : options_(options) {
-  if (channels < 1) throw ShapeError(fmt::format("BatchNorm2d: expected 1 channel or more, got {}", channels));
+BatchNorm::BatchNorm(const char* kind, std::int64_t channels, const Options& options) : options_(options) {
+  if (channels < 1) throw ShapeError(fmt::format("{}: expected 1 channel or more, got {}", kind, channels));
   weight = constant_parameter({channels}, 1);
   bias = constant_parameter({channels}, 0);
   running_mean = Tensor::zeros({channels});
@@ -15,7 +15,7 @@ BatchNorm2d::BatchNorm2d(std::int64_t channels, const Options& options) : option
   num_batches_tracked = Tensor::zeros({}, DType::i64);
 }
 
-void BatchNorm2d::visit(Visitor& v) {
+void BatchNorm::visit(Visitor& v) {
   v("weight", weight);
   v("bias", bias);
   v.buffer("running_mean", running_mean);
@@ -23,14 +23,26 @@ void BatchNorm2d::visit(Visitor& v) {
   v.buffer("num_batches_tracked", num_batches_tracked);
 }
 
-Tensor BatchNorm2d::forward(const Tensor& x, bool relu, const kernels::Dropout& dropout) {
-  if (x.rank() != 4)
-    throw ShapeError(fmt::format("BatchNorm2d: expected an input of shape (N, C, H, W), got {}", to_string(x.shape())));
+Tensor BatchNorm::normalize(const Tensor& x, bool relu, const kernels::Dropout& dropout) {
   const std::int64_t seen = num_batches_tracked.item<std::int64_t>() + 1;
   const double momentum = options_.momentum.value_or(1 / static_cast<double>(seen));
   Tensor y = batch_norm(x, weight, bias, running_mean, running_var, {training(), momentum, options_.eps, relu, dropout});
   if (training()) num_batches_tracked.fill_(static_cast<double>(seen));
   return y;
+}
+
+Tensor BatchNorm1d::forward(const Tensor& x, bool relu, const kernels::Dropout& dropout) {
+  if (x.rank() == 2) return normalize(x, relu, dropout);
+  if (x.rank() != 3)
+    throw ShapeError(fmt::format("BatchNorm1d: expected an input of shape (N, C) or (N, C, L), got {}", to_string(x.shape())));
+  const Tensor image = x.reshape({x.size(0), x.size(1), x.size(2), 1});
+  return normalize(image, relu, dropout).reshape(x.shape());
+}
+
+Tensor BatchNorm2d::forward(const Tensor& x, bool relu, const kernels::Dropout& dropout) {
+  if (x.rank() != 4)
+    throw ShapeError(fmt::format("BatchNorm2d: expected an input of shape (N, C, H, W), got {}", to_string(x.shape())));
+  return normalize(x, relu, dropout);
 }
 
 }  // namespace mica

@@ -3,20 +3,21 @@
 
 #include <mica/core/ops/conv2d.h>
 #include <mica/layers/module.h>
+#include <mica/layers/number_or_pair.h>
 
 namespace mica {
 
 class Conv2d : public Module {
  public:
   struct Options {
-    std::int64_t stride = 1, padding = 0, dilation = 1;  // the same along H and W
+    NumberOrPair stride = 1, padding = 0, dilation = 1;
     std::int64_t groups = 1;
     bool bias = true;
   };
 
-  // weight (out, in/groups, kernel, kernel) and bias (out) ~ U(±1/√fan_in), fan_in = in/groups · kernel².
-  Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, const Options& options);
-  Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel) : Conv2d(in, out, kernel, Options{}) {}
+  // weight (out, in/groups, kernel.h, kernel.w) and bias (out) ~ U(±1/√fan_in), fan_in = in/groups · kernel.h · kernel.w.
+  Conv2d(std::int64_t in, std::int64_t out, NumberOrPair kernel, const Options& options);
+  Conv2d(std::int64_t in, std::int64_t out, NumberOrPair kernel) : Conv2d(in, out, kernel, Options{}) {}
 
   Tensor forward(const Tensor& x) override { return conv2d(x, weight, bias, options_); }
   void visit(Visitor& v) override { v("weight", weight); v("bias", bias); }

@@ -30,8 +30,8 @@ void Sequential::visit(Visitor& v) {
 // Runs a fusible group that begins at layer `at`, and returns how many layers it took; 0 where there is none.
 std::size_t Sequential::run_fused(std::size_t at, Tensor& x) {
   const auto layer = [&]<class M>(std::size_t i, M*) { return i < layers_.size() ? dynamic_cast<M*>(layers_[i].module.get()) : nullptr; };
-  auto* norm = layer(at, static_cast<BatchNorm2d*>(nullptr));
-  if (!norm) return 0;
+  auto* norm = layer(at, static_cast<BatchNorm*>(nullptr));
+  if (!norm || x.rank() == 3) return 0;  // of (N, C, L) the norm sees the elements in another order than dropout
   auto* dropout = layer(at + 1, static_cast<Dropout*>(nullptr));
   const bool relu_first = dropout == nullptr;
   if (!layer(at + (relu_first ? 1 : 2), static_cast<ReLU*>(nullptr))) return 0;

@@ -3,7 +3,7 @@
 //   net.add("conv1", Conv2d(1, 16, 3));
 //   net.add("norm1", BatchNorm2d(16));
 //   net.add("relu1", ReLU());
-// Its forward looks ahead and runs BatchNorm2d with a following ReLU and Dropout (in either order) as one kernel; the
+// Its forward looks ahead and runs a batch norm with a following ReLU and Dropout (in either order) as one kernel; the
 // result is the same to the bit (tests/layers/layers_test.cpp).
 #pragma once
 

@@ -4,32 +4,128 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 namespace mica {
 
-void Optimizer::set_lr(std::size_t group, double lr) {
+namespace {
+
+double checked_rate(double lr) {
   if (!(lr >= 0)) throw Error(fmt::format("optimizer: expected a learning rate of 0 or more, got {}", lr));
-  rates_.at(group) = lr;
+  return lr;
 }
+
+}  // namespace
+
+void Optimizer::set_lr(std::size_t group, double lr) { groups_.at(group).lr = checked_rate(lr); }
 
 void Optimizer::zero_grad() {
-  for (const auto& group : groups_)
-    for (const Tensor& parameter : group) parameter.set_grad(Tensor());
+  for (const Group& group : groups_)
+    for (const Parameter& parameter : group.parameters) parameter.value.set_grad(Tensor());
 }
 
-void Optimizer::add_parameters(const std::vector<Tensor>& parameters, double lr) {
+void Optimizer::add_parameters(const std::vector<Tensor>& parameters, double lr, std::vector<std::string> buffers) {
   if (parameters.empty()) throw Error("optimizer: a group has no parameters; give the result of parameters()");
+  Group added{checked_rate(lr), std::move(buffers), {}};
   for (const Tensor& parameter : parameters) {
     if (!parameter.requires_grad() || !parameter.is_leaf())
       throw Error(fmt::format("optimizer: a parameter of shape {} is not a leaf that requires a gradient", to_string(parameter.shape())));
-    const auto same = [&](const Tensor& other) { return other.grad_meta() == parameter.grad_meta(); };
-    std::ptrdiff_t times = std::count_if(parameters.begin(), parameters.end(), same);
-    for (const auto& group : groups_) times += std::count_if(group.begin(), group.end(), same);
-    if (times > 1) throw Error(fmt::format("optimizer: a parameter of shape {} is given twice", to_string(parameter.shape())));
+    const auto is_there = [&](const Group& group) {
+      return std::any_of(group.parameters.begin(), group.parameters.end(),
+                         [&](const Parameter& other) { return other.value.grad_meta() == parameter.grad_meta(); });
+    };
+    if (is_there(added) || std::any_of(groups_.begin(), groups_.end(), is_there))
+      throw Error(fmt::format("optimizer: a parameter of shape {} is given twice", to_string(parameter.shape())));
+    added.parameters.push_back({parameter, 0, {}});
   }
-  groups_.push_back(parameters);
-  rates_.push_back(0);
-  set_lr(rates_.size() - 1, lr);
+  groups_.push_back(std::move(added));
+}
+
+std::vector<Optimizer::Parameter*> Optimizer::begin_step(std::size_t group, DType dtype) {
+  std::vector<Parameter*> ready;
+  for (Parameter& parameter : groups_[group].parameters) {
+    const Tensor& value = parameter.value;
+    if (value.dtype() != dtype || !value.grad().defined()) continue;
+    if (parameter.buffers.empty())
+      for (std::size_t i = 0; i < groups_[group].buffers.size(); ++i)
+        parameter.buffers.push_back(Tensor::zeros(value.shape(), dtype, value.device()));
+    for (Tensor& buffer : parameter.buffers) buffer = buffer.to(dtype);  // the module was converted since
+    ++parameter.steps;
+    value.bump_version();
+    ready.push_back(&parameter);
+  }
+  return ready;
+}
+
+// ---- state ----
+
+namespace {
+
+// Tensors by key; each is taken once, and what is left was not expected.
+class Keys {
+ public:
+  explicit Keys(const Optimizer::State& state) : tensors_(state.begin(), state.end()) {}
+
+  bool has(const std::string& key) const { return tensors_.count(key) > 0; }
+
+  Tensor take(const std::string& key, const Shape& shape, DType dtype) {
+    const auto node = tensors_.extract(key);
+    if (node.empty()) throw Error(fmt::format("load_state: the state is of another optimizer: missing {}", key));
+    const Tensor& tensor = node.mapped();
+    if (tensor.shape() != shape)
+      throw Error(fmt::format("load_state: the state is of another optimizer: {} is {}, expected {}", key, to_string(tensor.shape()),
+                              to_string(shape)));
+    return tensor.detach().to(dtype).clone();
+  }
+
+  void expect_none() const {
+    if (!tensors_.empty())
+      throw Error(fmt::format("load_state: the state is of another optimizer: unexpected {}", tensors_.begin()->first));
+  }
+
+ private:
+  std::map<std::string, Tensor> tensors_;
+};
+
+std::string rate_key(std::size_t group) { return fmt::format("param_groups.{}.lr", group); }
+std::string state_key(std::size_t parameter, const std::string& name) { return fmt::format("state.{}.{}", parameter, name); }
+
+}  // namespace
+
+Optimizer::State Optimizer::state() const {
+  State state;
+  std::size_t number = 0;
+  for (std::size_t g = 0; g < groups_.size(); ++g) {
+    state.emplace_back(rate_key(g), Tensor::full({}, groups_[g].lr, DType::f64));
+    for (const Parameter& parameter : groups_[g].parameters) {
+      const std::size_t i = number++;
+      if (parameter.steps == 0) continue;
+      state.emplace_back(state_key(i, "step"), Tensor::from<std::int64_t>({parameter.steps}, {}));
+      for (std::size_t b = 0; b < parameter.buffers.size(); ++b)
+        state.emplace_back(state_key(i, groups_[g].buffers[b]), parameter.buffers[b].clone());
+    }
+  }
+  return state;
+}
+
+void Optimizer::load_state(const State& state) {
+  Keys keys(state);
+  std::vector<Group> loaded = groups_;
+  std::size_t number = 0;
+  for (std::size_t g = 0; g < loaded.size(); ++g) {
+    loaded[g].lr = keys.take(rate_key(g), {}, DType::f64).item<double>();
+    for (Parameter& parameter : loaded[g].parameters) {
+      const std::size_t i = number++;
+      parameter.buffers.clear();
+      parameter.steps = 0;
+      if (!keys.has(state_key(i, "step"))) continue;
+      parameter.steps = keys.take(state_key(i, "step"), {}, DType::i64).item<std::int64_t>();
+      for (const std::string& name : loaded[g].buffers)
+        parameter.buffers.push_back(keys.take(state_key(i, name), parameter.value.shape(), parameter.value.dtype()));
+    }
+  }
+  keys.expect_none();
+  groups_ = std::move(loaded);
 }
 
 }  // namespace mica

@@ -1,29 +1,58 @@
-// What optimizers share: groups of parameters, each with its learning rate, as in PyTorch. Optimizers never change
-// gradients. Schedules (optim/schedule.h) set the rates.
+// What optimizers share: groups of parameters, each with its learning rate, as in PyTorch, and what is remembered of each
+// parameter between steps. Optimizers never change gradients. Schedules (optim/schedule.h) set the rates.
+//
+// state() names what a checkpoint needs as torch.optim's state_dict() does, its levels joined by dots; parameters are
+// numbered through all groups:
+//   param_groups.0.lr   f64 scalar      state.0.step   i64 scalar      state.0.exp_avg   the parameter's shape
+// A parameter that never had a gradient has no state.
 #pragma once
 
 #include <mica/core/tensor.h>
+
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace mica {
 
 class Optimizer {
  public:
+  using State = std::vector<std::pair<std::string, Tensor>>;
+
   virtual ~Optimizer() = default;
   virtual void step() = 0;  // updates every parameter that has a gradient
 
-  std::size_t group_count() const { return rates_.size(); }
-  double lr(std::size_t group = 0) const { return rates_.at(group); }
+  std::size_t group_count() const { return groups_.size(); }
+  double lr(std::size_t group = 0) const { return groups_.at(group).lr; }
   void set_lr(std::size_t group, double lr);  // throws Error unless lr >= 0
   void zero_grad();                           // forgets all gradients
 
+  State state() const;  // copies
+  // Takes on what state() gave, for the same groups of parameters. Throws Error where a key is missing, unexpected or of
+  // another shape, and then changes nothing.
+  void load_state(const State& state);
+
  protected:
-  // Throws Error where the group is empty, or a parameter is not a leaf that requires a gradient, or is in a group already.
-  void add_parameters(const std::vector<Tensor>& parameters, double lr);
-  const std::vector<Tensor>& parameters(std::size_t group) const { return groups_[group]; }
+  struct Parameter {
+    Tensor value;
+    std::int64_t steps = 0;       // updates so far
+    std::vector<Tensor> buffers;  // one for each of the group's names, of the value's shape; none before the first step
+  };
+
+  // `buffers`: what the rule remembers of a parameter, by PyTorch's names. Throws Error where the group is empty, or a
+  // parameter is not a leaf that requires a gradient, or is in a group already.
+  void add_parameters(const std::vector<Tensor>& parameters, double lr, std::vector<std::string> buffers);
+
+  // The group's parameters of this dtype that have a gradient, with this step counted and buffers made (zeros at first).
+  std::vector<Parameter*> begin_step(std::size_t group, DType dtype);
 
  private:
-  std::vector<std::vector<Tensor>> groups_;
-  std::vector<double> rates_;
+  struct Group {
+    double lr;
+    std::vector<std::string> buffers;
+    std::vector<Parameter> parameters;
+  };
+  std::vector<Group> groups_;
 };
 
 }  // namespace mica

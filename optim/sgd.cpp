@@ -12,30 +12,26 @@ void Sgd::add_group(const std::vector<Tensor>& parameters, const SgdOptions& o) 
     throw Error(fmt::format("Sgd: expected momentum and weight_decay of 0 or more, got {} and {}", o.momentum, o.weight_decay));
   if (o.nesterov && (o.momentum == 0 || o.dampening != 0))
     throw Error(fmt::format("Sgd: nesterov needs momentum and no dampening, got momentum {} and dampening {}", o.momentum, o.dampening));
-  add_parameters(parameters, o.lr);
-  groups_.push_back({o, std::vector<Tensor>(parameters.size())});
+  add_parameters(parameters, o.lr, o.momentum == 0 ? std::vector<std::string>{} : std::vector<std::string>{"momentum_buffer"});
+  options_.push_back(o);
 }
 
 void Sgd::step() {
-  for (std::size_t g = 0; g < groups_.size(); ++g) {
-    Group& group = groups_[g];
-    const SgdOptions& o = group.options;
-    const std::vector<Tensor>& all = parameters(g);
-    dispatch_floating(all.front(), [&](auto& context, auto t) {
-      using T = decltype(t);
-      std::vector<kernels::SgdSlot<T>> slots;
-      for (std::size_t i = 0; i < all.size(); ++i) {
-        const Tensor gradient = all[i].grad();
-        if (!gradient.defined()) continue;
-        Tensor& momentum = group.momentum[i];
-        const bool first = !momentum.defined();
-        if (first && o.momentum != 0) momentum = Tensor::zeros(all[i].shape(), all[i].dtype(), all[i].device());
-        slots.push_back({all[i].numel(), all[i].data<T>(), gradient.data<T>(), momentum.defined() ? momentum.data<T>() : nullptr, first});
-        all[i].bump_version();
-      }
-      kernels::sgd_step<T>(context, {lr(g), o.momentum, o.dampening, o.weight_decay, o.nesterov}, slots);
-    });
-  }
+  for (std::size_t g = 0; g < group_count(); ++g)
+    for (const DType dtype : {DType::f32, DType::f64}) {
+      const std::vector<Parameter*> ready = begin_step(g, dtype);
+      if (ready.empty()) continue;
+      const SgdOptions& o = options_[g];
+      dispatch_floating(ready.front()->value, [&](auto& context, auto t) {
+        using T = decltype(t);
+        std::vector<kernels::SgdSlot<T>> slots;
+        for (const Parameter* p : ready) {
+          T* momentum = p->buffers.empty() ? nullptr : p->buffers[0].data<T>();
+          slots.push_back({p->value.numel(), p->value.data<T>(), p->value.grad().template data<T>(), momentum, p->steps == 1});
+        }
+        kernels::sgd_step<T>(context, {lr(g), o.momentum, o.dampening, o.weight_decay, o.nesterov}, slots);
+      });
+    }
 }
 
 }  // namespace mica

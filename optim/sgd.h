@@ -19,11 +19,7 @@ class Sgd : public Optimizer {
   void step() override;
 
  private:
-  struct Group {
-    SgdOptions options;
-    std::vector<Tensor> momentum;  // undefined until a parameter's first step
-  };
-  std::vector<Group> groups_;
+  std::vector<SgdOptions> options_;  // of each group
 };
 
 }  // namespace mica

@@ -1,28 +1,199 @@
 #include <mica/kernels/cpu/parallel.h>
 #include <mica/kernels/optimizer.h>
 
+#include <cmath>
+#include <limits>
+
 namespace mica::kernels {
+namespace {
+
+constexpr i64 grain = 16384;  // elements that are worth a thread
+constexpr i64 piece = 4096;   // elements that are summed in one go
+constexpr i64 lanes = 16;     // sums that are kept side by side
+
+i64 elements(i64 n) { return n; }
+i64 pieces(i64 n) { return (n + piece - 1) / piece; }
+
+// Shares the items of all slots, count(n) for a slot of n elements, evenly among the threads: calls
+// f(slot, first, begin, end) for each run [begin, end) of one slot's items, whose first is number `first` of all.
+template <class Slot, class F>
+void for_each_run(Cpu& cpu, std::span<const Slot> slots, i64 (*count)(i64), i64 least, const F& f) {
+  i64 total = 0;
+  for (const Slot& slot : slots) total += count(slot.n);
+  parallel_for(cpu, total, least, [&](i64 begin, i64 end) {
+    i64 first = 0;
+    for (const Slot& slot : slots) {
+      const i64 items = count(slot.n), from = std::max<i64>(begin - first, 0), to = std::min(end - first, items);
+      if (from < to) f(slot, first, from, to);
+      first += items;
+    }
+  });
+}
+
+// ---- the loops, each over elements [begin, end) of a slot ----
 
 template <class T>
-void sgd_step(Cpu& cpu, const SgdSettings& s, std::span<const SgdSlot<T>> slots) {
-  const T lr = static_cast<T>(s.lr), momentum = static_cast<T>(s.momentum), decay = static_cast<T>(s.weight_decay);
-  for (const SgdSlot<T>& slot : slots) {
-    const T fresh = slot.first ? T(1) : static_cast<T>(1 - s.dampening), old = slot.first ? T(0) : momentum;
-    parallel_for(cpu, slot.n, 16384, [&](i64 begin, i64 end) {
-      for (i64 i = begin; i < end; ++i) {
-        T d = slot.gradient[i] + decay * slot.parameter[i];
-        if (slot.momentum) {
-          T& b = slot.momentum[i];
-          b = old * b + fresh * d;
-          d = s.nesterov ? d + momentum * b : b;
-        }
-        slot.parameter[i] -= lr * d;
-      }
-    });
+struct Sgd {
+  T lr, momentum, decay, fresh, old;
+  bool nesterov;
+};
+
+template <class T>
+MICA_INLINE void sgd_run(const Sgd<T>& s, i64 n, T* __restrict parameter, const T* __restrict gradient) {
+  for (i64 i = 0; i < n; ++i) parameter[i] -= s.lr * (gradient[i] + s.decay * parameter[i]);
+}
+
+template <class T>
+MICA_INLINE void momentum_run(const Sgd<T>& s, i64 n, T* __restrict parameter, const T* __restrict gradient, T* __restrict momentum) {
+  for (i64 i = 0; i < n; ++i) {
+    const T d = gradient[i] + s.decay * parameter[i], b = s.old * momentum[i] + s.fresh * d;
+    momentum[i] = b;
+    parameter[i] -= s.lr * (s.nesterov ? d + s.momentum * b : b);
   }
 }
 
-template void sgd_step(Cpu&, const SgdSettings&, std::span<const SgdSlot<float>>);
-template void sgd_step(Cpu&, const SgdSettings&, std::span<const SgdSlot<double>>);
+template <class T>
+struct Adam {
+  T beta1, fresh1, beta2, fresh2, eps, decay;
+  T rate;   // lr / (1 − β₁ᵗ)
+  T scale;  // 1 / √(1 − β₂ᵗ)
+};
+
+template <class T>
+MICA_INLINE void adam_run(const Adam<T>& a, i64 n, T* __restrict parameter, const T* __restrict gradient, T* __restrict mean,
+                          T* __restrict mean_square) {
+  for (i64 i = 0; i < n; ++i) {
+    const T d = gradient[i] + a.decay * parameter[i];
+    const T m = a.beta1 * mean[i] + a.fresh1 * d, v = a.beta2 * mean_square[i] + a.fresh2 * (d * d);
+    mean[i] = m;
+    mean_square[i] = v;
+    parameter[i] -= a.rate * m / (std::sqrt(v) * a.scale + a.eps);
+  }
+}
+
+// Folds x[0 … n) into `lanes` results side by side, element i into lane i mod lanes, and those into one.
+template <class T, class F>
+MICA_INLINE double fold(i64 n, const T* x, const F& f) {
+  double side[lanes] = {};
+  i64 i = 0;
+  for (; i + lanes <= n; i += lanes)
+    for (i64 lane = 0; lane < lanes; ++lane) side[lane] = f(side[lane], static_cast<double>(x[i + lane]));
+  for (i64 lane = 0; i + lane < n; ++lane) side[lane] = f(side[lane], static_cast<double>(x[i + lane]));
+  double total = 0;
+  for (const double one : side) total = f.join(total, one);
+  return total;
+}
+
+struct Sum {
+  MICA_INLINE static double join(double total, double one) { return total + one; }
+};
+struct Squares : Sum {
+  MICA_INLINE double operator()(double total, double x) const { return total + x * x; }
+};
+struct Absolutes : Sum {
+  MICA_INLINE double operator()(double total, double x) const { return total + std::abs(x); }
+};
+struct Powers : Sum {
+  double p;
+  MICA_INLINE double operator()(double total, double x) const { return total + std::pow(std::abs(x), p); }
+};
+struct Largest {
+  MICA_INLINE static double join(double most, double one) { return (one > most) | (one != one) ? one : most; }  // NaN wins
+  MICA_INLINE double operator()(double most, double x) const { return join(most, std::abs(x)); }
+};
+
+template <class T>
+MICA_INLINE void scale_run(T factor, i64 n, T* gradient) {
+  for (i64 i = 0; i < n; ++i) gradient[i] *= factor;
+}
+
+template <class T>
+MICA_INLINE void clamp_run(T limit, i64 n, T* gradient) {
+  for (i64 i = 0; i < n; ++i) {
+    const T raised = gradient[i] < -limit ? -limit : gradient[i];
+    gradient[i] = raised > limit ? limit : raised;
+  }
+}
+
+#define MICA_FLOATING(T)                                                                                              \
+  MICA_HOT void run(const Sgd<T>& s, i64 n, T* parameter, const T* gradient) { sgd_run(s, n, parameter, gradient); }  \
+  MICA_HOT void run(const Sgd<T>& s, i64 n, T* parameter, const T* gradient, T* momentum) {                           \
+    momentum_run(s, n, parameter, gradient, momentum);                                                                \
+  }                                                                                                                   \
+  MICA_HOT void run(const Adam<T>& a, i64 n, T* parameter, const T* gradient, T* mean, T* mean_square) {              \
+    adam_run(a, n, parameter, gradient, mean, mean_square);                                                           \
+  }                                                                                                                   \
+  MICA_HOT double squares(i64 n, const T* x) { return fold(n, x, Squares{}); }                                        \
+  MICA_HOT double absolutes(i64 n, const T* x) { return fold(n, x, Absolutes{}); }                                    \
+  MICA_HOT double largest(i64 n, const T* x) { return fold(n, x, Largest{}); }                                        \
+  MICA_HOT void scale(T factor, i64 n, T* gradient) { scale_run(factor, n, gradient); }                               \
+  MICA_HOT void clamp(T limit, i64 n, T* gradient) { clamp_run(limit, n, gradient); }
+MICA_FLOATING(float)
+MICA_FLOATING(double)
+#undef MICA_FLOATING
+
+}  // namespace
+
+template <class T>
+void sgd_step(Cpu& cpu, const SgdSettings& s, std::span<const SgdSlot<T>> slots) {
+  for_each_run(cpu, slots, elements, grain, [&](const SgdSlot<T>& slot, i64, i64 begin, i64 end) {
+    const Sgd<T> settings{static_cast<T>(s.lr), static_cast<T>(s.momentum), static_cast<T>(s.weight_decay),
+                          slot.first ? T(1) : static_cast<T>(1 - s.dampening), slot.first ? T(0) : static_cast<T>(s.momentum), s.nesterov};
+    if (slot.momentum) run(settings, end - begin, slot.parameter + begin, slot.gradient + begin, slot.momentum + begin);
+    else run(settings, end - begin, slot.parameter + begin, slot.gradient + begin);
+  });
+}
+
+template <class T>
+void adam_step(Cpu& cpu, const AdamSettings& s, std::span<const AdamSlot<T>> slots) {
+  for_each_run(cpu, slots, elements, grain, [&](const AdamSlot<T>& slot, i64, i64 begin, i64 end) {
+    const double t = static_cast<double>(slot.step);
+    const Adam<T> settings{static_cast<T>(s.beta1), static_cast<T>(1 - s.beta1), static_cast<T>(s.beta2), static_cast<T>(1 - s.beta2),
+                           static_cast<T>(s.eps), static_cast<T>(s.weight_decay), static_cast<T>(s.lr / (1 - std::pow(s.beta1, t))),
+                           static_cast<T>(1 / std::sqrt(1 - std::pow(s.beta2, t)))};
+    run(settings, end - begin, slot.parameter + begin, slot.gradient + begin, slot.mean + begin, slot.mean_square + begin);
+  });
+}
+
+template <class T>
+double power_sum(Cpu& cpu, double p, std::span<const GradientSlot<T>> slots) {
+  const bool most = std::isinf(p);
+  i64 count = 0;
+  for (const GradientSlot<T>& slot : slots) count += pieces(slot.n);
+  double* partial = cpu.scratch<double>(static_cast<std::size_t>(count));
+  for_each_run(cpu, slots, pieces, grain / piece, [&](const GradientSlot<T>& slot, i64 first, i64 begin, i64 end) {
+    for (i64 k = begin; k < end; ++k) {
+      const T* x = slot.gradient + k * piece;
+      const i64 n = std::min(piece, slot.n - k * piece);
+      partial[first + k] = most ? largest(n, x) : p == 2 ? squares(n, x) : p == 1 ? absolutes(n, x) : fold(n, x, Powers{{}, p});
+    }
+  });
+  double total = 0;
+  for (i64 k = 0; k < count; ++k) total = most ? Largest::join(total, partial[k]) : total + partial[k];
+  return total;
+}
+
+template <class T>
+void scale(Cpu& cpu, double factor, std::span<const GradientSlot<T>> slots) {
+  for_each_run(cpu, slots, elements, grain, [&](const GradientSlot<T>& slot, i64, i64 begin, i64 end) {
+    scale(static_cast<T>(factor), end - begin, slot.gradient + begin);
+  });
+}
+
+template <class T>
+void clamp(Cpu& cpu, double limit, std::span<const GradientSlot<T>> slots) {
+  for_each_run(cpu, slots, elements, grain, [&](const GradientSlot<T>& slot, i64, i64 begin, i64 end) {
+    clamp(static_cast<T>(limit), end - begin, slot.gradient + begin);
+  });
+}
+
+#define MICA_FLOATING(T)                                                                   \
+  template void sgd_step(Cpu&, const SgdSettings&, std::span<const SgdSlot<T>>);           \
+  template void adam_step(Cpu&, const AdamSettings&, std::span<const AdamSlot<T>>);        \
+  template double power_sum(Cpu&, double, std::span<const GradientSlot<T>>);               \
+  template void scale(Cpu&, double, std::span<const GradientSlot<T>>);                     \
+  template void clamp(Cpu&, double, std::span<const GradientSlot<T>>);
+MICA_FLOATING(float)
+MICA_FLOATING(double)
 
 }  // namespace mica::kernels

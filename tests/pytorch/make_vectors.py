@@ -7,6 +7,10 @@ ops.safetensors      PyTorch's answers to the cases of tests/ops/case_table.cpp,
 gap_19k.safetensors  ten SGD steps of gap-19k in f64 without dropout: start.<key>, end.<key>, losses.
 transforms.safetensors   torchvision's rotation and crop + resize of one image.
 sgd.safetensors      parameters after each of five steps of torch.optim.SGD.
+adam.safetensors     the same of torch.optim.Adam: <case>.<parameter>.start, .gradients, .after; a NaN gradient stands for none.
+plateau.safetensors  learning rates of two groups after each of 400 steps of ReduceLROnPlateau: <case>.metrics, .rates.
+clip.safetensors     gradients before and after clip_grad_norm_ and clip_grad_value_, and the norm that the first returned.
+initialize.safetensors   <case>: the bound or the deviation that torch.nn.init gives a weight.
 """
 import json
 import pathlib
@@ -121,8 +125,114 @@ def sgd():
     save_file(tensors, HERE / "sgd.safetensors", metadata)
 
 
+def adam():
+    torch.manual_seed(6)
+    tensors, metadata = {}, {}
+    steps = 30
+    for case, settings in enumerate([{}, {"lr": 0.1, "weight_decay": 0.05}, {"lr": 0.05, "betas": [0.5, 0.7], "eps": 1e-3},
+                                     {"lr": 0.2, "betas": [0.0, 0.99]}, {"lr": 0.01, "betas": [0.8, 0.0], "weight_decay": 0.3}]):
+        metadata[str(case)] = json.dumps(settings)
+        parameters = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in [(7,), (2, 3)]]
+        gradients = [torch.randn(steps, *p.shape, dtype=torch.float64) * 10 ** torch.linspace(-4, 2, steps).view(-1, *[1] * p.dim())
+                     for p in parameters]
+        gradients[1][::3] = float("nan")  # this parameter takes part in two steps of three
+        for i, p in enumerate(parameters):
+            tensors[f"{case}.{i}.start"], tensors[f"{case}.{i}.gradients"] = p.detach().clone(), gradients[i]
+        optimizer = torch.optim.Adam(parameters, **settings)
+        after = [[], []]
+        for step in range(steps):
+            for i, p in enumerate(parameters):
+                p.grad = None if gradients[i][step].isnan().any() else gradients[i][step].clone()
+            optimizer.step()
+            for i, p in enumerate(parameters):
+                after[i].append(p.detach().clone())
+        for i in range(2):
+            tensors[f"{case}.{i}.after"] = torch.stack(after[i])
+    save_file(tensors, HERE / "adam.safetensors", metadata)
+
+
+def plateau():
+    torch.manual_seed(7)
+    tensors, metadata = {}, {}
+    for case, settings in enumerate([
+            {}, {"patience": 0, "factor": 0.9}, {"mode": "max", "patience": 3, "factor": 0.5}, {"patience": 2, "cooldown": 3, "factor": 0.7},
+            {"threshold_mode": "abs", "threshold": 0.05, "patience": 1, "factor": 0.8, "cooldown": 1},
+            {"mode": "max", "threshold_mode": "abs", "threshold": 0.2, "patience": 4, "factor": 0.3, "min_lr": [1e-3, 0.2]},
+            {"patience": 1, "factor": 0.6, "min_lr": 0.01}, {"patience": 1, "factor": 0.5, "eps": 1e-3}, {"threshold": 0.3, "patience": 5}]):
+        noise = torch.randn(400, dtype=torch.float64)
+        metrics = 3 * torch.exp(-torch.arange(400, dtype=torch.float64) / 150) + 0.2 * noise  # crosses zero near the end
+        if settings.get("mode") == "max":
+            metrics = -metrics
+        metrics[torch.rand(400) < 0.1] = float("nan")
+        if case == 1:
+            metrics[0] = float("nan")
+        a, b = torch.zeros(1, requires_grad=True), torch.zeros(1, requires_grad=True)
+        optimizer = torch.optim.SGD([{"params": [a], "lr": 1.0}, {"params": [b], "lr": 0.3}])
+        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **settings)
+        rates = []
+        for metric in metrics.tolist():
+            schedule.step(metric)
+            rates.append([group["lr"] for group in optimizer.param_groups])
+        metadata[str(case)] = json.dumps(settings)
+        tensors[f"{case}.metrics"], tensors[f"{case}.rates"] = metrics, torch.tensor(rates, dtype=torch.float64)
+    save_file(tensors, HERE / "plateau.safetensors", metadata)
+
+
+def clip():
+    torch.manual_seed(8)
+    tensors, metadata = {}, {}
+    shapes = [(3, 5), (2, 3, 4, 5), (1,), (35,)]
+    cases = [{"max_norm": 1.0}, {"max_norm": 1e4}, {"max_norm": 0.5, "norm_type": 1.0}, {"max_norm": 2.0, "norm_type": float("inf")},
+             {"max_norm": 2.0, "norm_type": 3.5}, {"max_norm": 0.0}, {"max_norm": 1.0, "norm_type": 0.5}, {"clip_value": 0.7}]
+    for case, settings in enumerate(cases + [{**c, "special": s} for s in ("inf", "nan") for c in (cases[0], cases[3], cases[7])]):
+        dtype = torch.float32 if case % 2 else torch.float64
+        metadata[str(case)] = json.dumps(settings | {"norm_type": str(settings.get("norm_type", 2.0))})
+        parameters = [torch.zeros(shape, dtype=dtype, requires_grad=True) for shape in shapes]
+        for i, p in enumerate(parameters):
+            p.grad = torch.randn(p.shape, dtype=dtype)
+            if i == 1 and "special" in settings:
+                p.grad[0, 1, 2, 3] = float(settings["special"])
+            tensors[f"{case}.{i}.before"] = p.grad.clone()
+        without = torch.zeros(2, requires_grad=True)
+        arguments = {key: value for key, value in settings.items() if key != "special"}
+        if "clip_value" in settings:
+            torch.nn.utils.clip_grad_value_([*parameters, without], **arguments)
+        else:
+            tensors[f"{case}.norm"] = torch.nn.utils.clip_grad_norm_([*parameters, without], **arguments).double()
+        for i, p in enumerate(parameters):
+            tensors[f"{case}.{i}.after"] = p.grad
+    save_file(tensors, HERE / "clip.safetensors", metadata)
+
+
+def initialize():
+    from unittest import mock
+    given, tensors, metadata = [], {}, {}
+
+    def add(function, shape, **settings):
+        case = str(len(metadata))
+        metadata[case] = json.dumps({"function": function, "shape": shape, **settings})
+        getattr(torch.nn.init, function)(torch.empty(shape), **settings)
+        tensors[case] = torch.tensor(given[-1], dtype=torch.float64)
+
+    with mock.patch.object(torch.Tensor, "uniform_", lambda self, low, high, **_: given.append(high) or self), \
+            mock.patch.object(torch.Tensor, "normal_", lambda self, mean, std, **_: given.append(std) or self):
+        for shape in [(3, 5), (7, 2), (6, 4, 3, 5), (1, 1, 1, 1), (5, 3, 2)]:
+            for kind in ("uniform_", "normal_"):
+                add("xavier_" + kind, shape)
+                add("xavier_" + kind, shape, gain=1.7)
+                add("kaiming_" + kind, shape)
+                for mode in ("fan_in", "fan_out"):
+                    for nonlinearity in ("linear", "sigmoid", "tanh", "relu", "leaky_relu"):
+                        add("kaiming_" + kind, shape, a=0.2, mode=mode, nonlinearity=nonlinearity)
+    save_file(tensors, HERE / "initialize.safetensors", metadata)
+
+
 if __name__ == "__main__":
     op_cases()
     network_steps()
     transforms()
     sgd()
+    adam()
+    plateau()
+    clip()
+    initialize()

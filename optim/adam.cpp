@@ -1,0 +1,37 @@
+#include <mica/core/dispatch.h>
+#include <mica/core/error.h>
+#include <mica/kernels/optimizer.h>
+#include <mica/optim/adam.h>
+
+#include <fmt/format.h>
+
+namespace mica {
+
+void Adam::add_group(const std::vector<Tensor>& parameters, const AdamOptions& o) {
+  const auto is_beta = [](double beta) { return beta >= 0 && beta < 1; };
+  if (!is_beta(o.betas[0]) || !is_beta(o.betas[1]))
+    throw Error(fmt::format("Adam: expected betas from 0 to below 1, got {} and {}", o.betas[0], o.betas[1]));
+  if (!(o.eps >= 0) || !(o.weight_decay >= 0))
+    throw Error(fmt::format("Adam: expected eps and weight_decay of 0 or more, got {} and {}", o.eps, o.weight_decay));
+  add_parameters(parameters, o.lr, {"exp_avg", "exp_avg_sq"});
+  options_.push_back(o);
+}
+
+void Adam::step() {
+  for (std::size_t g = 0; g < group_count(); ++g)
+    for (const DType dtype : {DType::f32, DType::f64}) {
+      const std::vector<Parameter*> ready = begin_step(g, dtype);
+      if (ready.empty()) continue;
+      const AdamOptions& o = options_[g];
+      dispatch_floating(ready.front()->value, [&](auto& context, auto t) {
+        using T = decltype(t);
+        std::vector<kernels::AdamSlot<T>> slots;
+        for (const Parameter* p : ready)
+          slots.push_back({p->value.numel(), p->value.data<T>(), p->value.grad().template data<T>(), p->buffers[0].data<T>(),
+                           p->buffers[1].data<T>(), p->steps});
+        kernels::adam_step<T>(context, {lr(g), o.betas[0], o.betas[1], o.eps, o.weight_decay}, slots);
+      });
+    }
+}
+
+}  // namespace mica
