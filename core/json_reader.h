@@ -30,13 +30,13 @@ class JsonReader {
   // Each of these reads the value that comes next and throws JsonError where it is of another kind.
   Kind kind();  // of that value, without reading it
   void null();
-  std::optional<std::uint64_t> whole_number();                         // nothing for one with a sign, a fraction, an exponent, or above 2⁶⁴ − 1
-  std::string string(std::size_t longest = std::string::npos);         // cut after about that many bytes
-  void array(const std::function<void()>& element);                    // element() reads one
-  void object(const std::function<void(const std::string& key)>& member,
-              std::size_t longest_key = std::string::npos);            // member() reads the value; keys may come twice
-  void skip();                                                         // a value of any kind
-  void end();                                                          // throws unless nothing but white space is left
+  std::optional<std::uint64_t> whole_number();  // nothing for one with a sign, a fraction or an exponent, or above 2⁶⁴ − 1
+  std::string string(std::size_t longest = std::string::npos);  // cut after about that many bytes
+  void array(const std::function<void()>& element);             // element() reads one
+  void object(const std::function<void(const std::string& key)>& member,  // member() reads the value; keys may come twice
+              std::size_t longest_key = std::string::npos);
+  void skip();  // a value of any kind
+  void end();   // throws unless nothing but white space is left
 
  private:
   class Nested;

@@ -34,10 +34,12 @@ const char* name_of_dtype(DType dtype) {
 
 // Why no Tensor has this shape; "" where one has. Tensors bound the product of their sizes, those of 0 left out.
 std::string why_not_shaped(const SafetensorsEntry& e) {
-  if (e.rank > kernels::max_rank) return fmt::format("Mica takes ranks of at most {}; reshape it before saving", kernels::max_rank);
+  if (e.rank > kernels::max_rank)
+    return fmt::format("Mica takes ranks of at most {}; reshape it before saving", kernels::max_rank);
   std::int64_t product = 16;
   for (const std::uint64_t size : e.shape)
-    if (__builtin_mul_overflow(product, std::max<std::uint64_t>(size, 1), &product)) return "its sizes are too large; reshape it before saving";
+    if (__builtin_mul_overflow(product, std::max<std::uint64_t>(size, 1), &product))
+      return "its sizes are too large; reshape it before saving";
   return "";
 }
 
@@ -68,7 +70,8 @@ void SafetensorsFile::read_header(std::uint64_t file_size) {
   std::uint64_t length = 0;
   read_(0, length_bytes, reinterpret_cast<char*>(&length));
   if (length > longest_header) fail(fmt::format("its header claims {} bytes, expected at most {}", length, longest_header));
-  if (length > file_size - length_bytes) fail(fmt::format("its header claims {} bytes, but only {} follow", length, file_size - length_bytes));
+  if (length > file_size - length_bytes)
+    fail(fmt::format("its header claims {} bytes, but only {} follow", length, file_size - length_bytes));
   std::string json(length, '\0');
   read_(length_bytes, length, json.data());
   data_ = length_bytes + length;
@@ -149,7 +152,8 @@ void save_safetensors(const std::filesystem::path& path, const Safetensors& cont
   const std::uint64_t length = text.size();
   std::vector<std::string_view> pieces{{reinterpret_cast<const char*>(&length), 8}, text};
   for (const Tensor& values : flat)
-    pieces.emplace_back(static_cast<const char*>(values.raw_data()), static_cast<std::size_t>(values.numel()) * size_of(values.dtype()));
+    pieces.emplace_back(static_cast<const char*>(values.raw_data()),
+                        static_cast<std::size_t>(values.numel()) * size_of(values.dtype()));
   write_file(path, pieces);
 }
 

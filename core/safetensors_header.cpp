@@ -40,7 +40,9 @@ class HeaderParser {
   }
 
  private:
-  [[noreturn]] void fail(const std::string& what) const { throw FileError(fmt::format("{} is no safetensors file: {}", file_, what)); }
+  [[noreturn]] void fail(const std::string& what) const {
+    throw FileError(fmt::format("{} is no safetensors file: {}", file_, what));
+  }
   template <class... Arguments>
   [[noreturn]] void fail(const SafetensorsEntry& e, fmt::format_string<Arguments...> what, Arguments&&... arguments) const {
     fail(fmt::format("tensor '{}' {}", shown(e.key), fmt::format(what, std::forward<Arguments>(arguments)...)));
@@ -117,7 +119,8 @@ class HeaderParser {
     std::vector<std::string> names;
     for (const SafetensorsDtype& known : dtypes) names.emplace_back(known.name);
     std::string upper = name;
-    std::transform(upper.begin(), upper.end(), upper.begin(), [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
+    std::transform(upper.begin(), upper.end(), upper.begin(),
+                   [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
     const std::string nearest = nearest_name(upper, names);
     return fmt::format("the unknown dtype '{}'{}", shown(name), nearest.empty() ? "" : "; did you mean " + nearest + "?");
   }
@@ -145,7 +148,8 @@ class HeaderParser {
                      [](const auto& a, const auto& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
     std::uint64_t at = 0;
     for (const SafetensorsEntry& e : entries) {
-      if (e.begin != at || e.end < e.begin) fail(e, "lies at bytes {} to {} of the data, expected it to begin at {}", e.begin, e.end, at);
+      if (e.begin != at || e.end < e.begin)
+        fail(e, "lies at bytes {} to {} of the data, expected it to begin at {}", e.begin, e.end, at);
       check_size(e);
       at = e.end;
     }
@@ -157,7 +161,8 @@ class HeaderParser {
     if (!e.elements || __builtin_mul_overflow(*e.elements, static_cast<std::uint64_t>(e.dtype->bits), &bits))
       fail(e, "of {} has more bits than 64 bits can count", describe(e));
     if (bits % 8 != 0) fail(e, "of {} takes {} bits, which are no whole bytes", describe(e), bits);
-    if (bits / 8 != e.end - e.begin) fail(e, "of {} takes {} bytes, but its data_offsets span {}", describe(e), bits / 8, e.end - e.begin);
+    if (bits / 8 != e.end - e.begin)
+      fail(e, "of {} takes {} bytes, but its data_offsets span {}", describe(e), bits / 8, e.end - e.begin);
     if (e.end > data_size_) fail(e, "ends at byte {} of {} bytes of data", e.end, data_size_);
   }
 

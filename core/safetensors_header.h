@@ -19,11 +19,11 @@ struct SafetensorsDtype {
 
 struct SafetensorsEntry {
   std::string key;
-  const SafetensorsDtype* dtype = nullptr;  // one of the official ones, whether a Tensor can hold it or not
-  std::vector<std::uint64_t> shape;         // of a rank above max_rank only the first max_rank + 1 sizes
+  const SafetensorsDtype* dtype = nullptr;    // one of the official ones, whether a Tensor can hold it or not
+  std::vector<std::uint64_t> shape;           // of a rank above max_rank only the first max_rank + 1 sizes
   std::uint64_t rank = 0;
   std::optional<std::uint64_t> elements = 1;  // their product; nothing where it overflows
-  std::uint64_t begin = 0, end = 0;         // bytes of the data
+  std::uint64_t begin = 0, end = 0;           // bytes of the data
 };
 
 struct SafetensorsHeader {

@@ -24,15 +24,17 @@ constexpr Format f16{5, 10, 15, Special::ieee}, f8_e5m2{5, 2, 15, Special::ieee}
     f8_e4m3fnuz{4, 3, 8, Special::minus_zero}, f8_e5m2fnuz{5, 2, 16, Special::minus_zero};
 
 float decode(unsigned bits, const Format& f) {
-  const unsigned sign = bits >> (f.exponent_bits + f.mantissa_bits), magnitude = bits & ((1U << (f.exponent_bits + f.mantissa_bits)) - 1);
-  const unsigned largest = (1U << f.exponent_bits) - 1, exponent = magnitude >> f.mantissa_bits, mantissa = magnitude & ((1U << f.mantissa_bits) - 1);
+  const unsigned all_set = (1U << (f.exponent_bits + f.mantissa_bits)) - 1, largest = (1U << f.exponent_bits) - 1;
+  const unsigned sign = bits >> (f.exponent_bits + f.mantissa_bits), magnitude = bits & all_set;
+  const unsigned exponent = magnitude >> f.mantissa_bits, mantissa = magnitude & ((1U << f.mantissa_bits) - 1);
   constexpr float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
   if (f.special == Special::minus_zero && sign && magnitude == 0) return nan;
-  if (f.special == Special::one_nan && magnitude == (1U << (f.exponent_bits + f.mantissa_bits)) - 1) return nan;
+  if (f.special == Special::one_nan && magnitude == all_set) return nan;
   float value = 0;
   if (f.special == Special::ieee && exponent == largest) value = mantissa ? nan : infinity;
   else if (exponent == 0) value = std::ldexp(static_cast<float>(mantissa), 1 - f.bias - f.mantissa_bits);  // subnormal
-  else value = std::ldexp(static_cast<float>(mantissa | 1U << f.mantissa_bits), static_cast<int>(exponent) - f.bias - f.mantissa_bits);
+  else value = std::ldexp(static_cast<float>(mantissa | 1U << f.mantissa_bits),
+                          static_cast<int>(exponent) - f.bias - f.mantissa_bits);
   return sign ? -value : value;
 }
 
@@ -74,7 +76,11 @@ struct Held {
 };
 
 constexpr std::array<Held, 18> table{{
-    {"F32", DType::f32, nullptr}, {"F64", DType::f64, nullptr}, {"I64", DType::i64, nullptr}, {"I32", DType::i32, nullptr}, {"U8", DType::u8, nullptr},
+    {"F32", DType::f32, nullptr},
+    {"F64", DType::f64, nullptr},
+    {"I64", DType::i64, nullptr},
+    {"I32", DType::i32, nullptr},
+    {"U8", DType::u8, nullptr},
     {"F16", DType::f32, decode_each<std::uint16_t, f16>},
     {"BF16", DType::f32, [](const char* from, std::int64_t n, void* to) {  // the upper half of an f32
        return each<std::uint16_t, float>(from, n, to, [](std::uint32_t x) { return std::bit_cast<float>(x << 16); });
@@ -83,7 +89,9 @@ constexpr std::array<Held, 18> table{{
     {"F8_E4M3", DType::f32, decode_each<std::uint8_t, f8_e4m3>},
     {"F8_E4M3FNUZ", DType::f32, decode_each<std::uint8_t, f8_e4m3fnuz>},
     {"F8_E5M2FNUZ", DType::f32, decode_each<std::uint8_t, f8_e5m2fnuz>},
-    {"F8_E8M0", DType::f32, [](const char* from, std::int64_t n, void* to) { return each<std::uint8_t, float>(from, n, to, f8_e8m0); }},
+    {"F8_E8M0", DType::f32, [](const char* from, std::int64_t n, void* to) {
+       return each<std::uint8_t, float>(from, n, to, f8_e8m0);
+     }},
     {"I8", DType::i32, widen<std::int8_t, std::int32_t>},
     {"I16", DType::i32, widen<std::int16_t, std::int32_t>},
     {"U16", DType::i32, widen<std::uint16_t, std::int32_t>},

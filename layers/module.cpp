@@ -60,7 +60,8 @@ constexpr std::size_t most_named = 5;  // in an error's text
 std::string first_few(const std::vector<std::string>& items, const char* between, const char* kind) {
   const auto end = items.begin() + static_cast<std::ptrdiff_t>(std::min(items.size(), most_named));
   const std::string named = fmt::format("{}", fmt::join(items.begin(), end, between));
-  return items.size() <= most_named ? named : fmt::format("{} and {} more{} ({} in all)", named, items.size() - most_named, kind, items.size());
+  if (items.size() <= most_named) return named;
+  return fmt::format("{} and {} more{} ({} in all)", named, items.size() - most_named, kind, items.size());
 }
 
 std::vector<std::string> parts_of(const std::string& key) {

@@ -55,7 +55,8 @@ TEST_CASE("load_state_dict names everything that differs, and changes nothing") 
   at(state, "fc.bias") = Tensor::zeros({2}, DType::i64);
   CHECK(load_error(state) ==
         "load_state_dict: the weights are of another network: norm1.bias is 3, expected 4; fc.weight is 2×5, expected 2×4; "
-        "fc.bias is i64, expected f32; missing conv1.weight, norm1.running_mean; unexpected conv1.wieght (did you mean conv1.weight?), ema");
+        "fc.bias is i64, expected f32; missing conv1.weight, norm1.running_mean; "
+        "unexpected conv1.wieght (did you mean conv1.weight?), ema");
   CHECK(load_error(state, false) == "load_state_dict: the weights are of another network: norm1.bias is 3, expected 4; "
                                     "fc.weight is 2×5, expected 2×4; fc.bias is i64, expected f32");
 }
@@ -64,14 +65,15 @@ TEST_CASE("load_state_dict counts what it does not name") {
   StateDict state;
   for (int i = 0; i < 12; ++i) state.emplace_back("features." + std::to_string(i) + ".weight", Tensor::zeros({1}));
   CHECK(load_error(state) ==
-        "load_state_dict: the weights are of another network: missing conv1.weight, conv1.bias, norm1.weight, norm1.bias, norm1.running_mean "
-        "and 4 more (9 in all); unexpected features.0.weight, features.1.weight, features.2.weight, features.3.weight, features.4.weight "
-        "and 7 more (12 in all)");
+        "load_state_dict: the weights are of another network: missing conv1.weight, conv1.bias, norm1.weight, norm1.bias, "
+        "norm1.running_mean and 4 more (9 in all); unexpected features.0.weight, features.1.weight, features.2.weight, "
+        "features.3.weight, features.4.weight and 7 more (12 in all)");
   state = sevens();
   for (auto& [key, tensor] : state) tensor = Tensor::zeros({8});
   CHECK(load_error(state) ==
         "load_state_dict: the weights are of another network: conv1.weight is 8, expected 4×1×3×3; conv1.bias is 8, expected 4; "
-        "norm1.weight is 8, expected 4; norm1.bias is 8, expected 4; norm1.running_mean is 8, expected 4 and 4 more of another shape or type (9 in all)");
+        "norm1.weight is 8, expected 4; norm1.bias is 8, expected 4; norm1.running_mean is 8, expected 4 "
+        "and 4 more of another shape or type (9 in all)");
   state = sevens();
   rename(state, "conv1.weight", "conv2.weight");    // one letter of a part
   rename(state, "norm1.weight", "norm1.0.weight");  // a part more
@@ -108,5 +110,6 @@ TEST_CASE("load_state_dict converts where values survive") {
   StateDict loaded = net.state_dict();
   for (const auto& [key, tensor] : sevens()) CHECK(same_bits(at(loaded, key).detach(), tensor));
   at(state, "norm1.num_batches_tracked") = Tensor::full({}, 7);
-  CHECK(load_error(state) == "load_state_dict: the weights are of another network: norm1.num_batches_tracked is f32, expected i64");
+  CHECK(load_error(state) ==
+        "load_state_dict: the weights are of another network: norm1.num_batches_tracked is f32, expected i64");
 }
