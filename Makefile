@@ -37,6 +37,10 @@ sanitize: setup
 bench: all
 	$(PYTHON) benchmarks/compare_step.py
 
+.PHONY: fuzz-safetensors  # mutated weight files, read by Mica and by the official library (PYTHON=… with torch and safetensors)
+fuzz-safetensors: all
+	$(PYTHON) tests/pytorch/fuzz_safetensors.py $(ARGS)
+
 install: all
 	cmake --install build/release --prefix $(PREFIX)
 

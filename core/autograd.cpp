@@ -92,13 +92,20 @@ void Tensor::backward() const {
   backward(ones(shape(), dtype(), device()));
 }
 
-void Tensor::backward(const Tensor& gy) const {
-  if (!requires_grad())
-    throw GraphError("backward: the tensor does not depend on any that requires a gradient; "
-                     "call set_requires_grad() on a leaf before forward, outside NoGrad");
-  if (gy.shape() != shape() || gy.dtype() != dtype())
-    throw ShapeError(fmt::format("backward: the gradient is {} {}, expected {} {}", name_of(gy.dtype()),
-                                 mica::to_string(gy.shape()), name_of(dtype()), mica::to_string(shape())));
+void Tensor::backward(const Tensor& gy) const { mica::backward({*this}, {gy}); }
+
+void backward(const std::vector<Tensor>& tensors, const std::vector<Tensor>& gys) {
+  if (tensors.size() != gys.size())
+    throw GraphError(fmt::format("backward: {} gradients for {} tensors; give one for each", gys.size(), tensors.size()));
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const Tensor &y = tensors[i], &gy = gys[i];
+    if (!y.requires_grad())
+      throw GraphError("backward: the tensor does not depend on any that requires a gradient; "
+                       "call set_requires_grad() on a leaf before forward, outside NoGrad");
+    if (gy.shape() != y.shape() || gy.dtype() != y.dtype())
+      throw ShapeError(fmt::format("backward: the gradient is {} {}, expected {} {}", name_of(gy.dtype()), to_string(gy.shape()),
+                                   name_of(y.dtype()), to_string(y.shape())));
+  }
   const NoGrad no_grad;
   struct Pending { std::shared_ptr<Node> node; Tensor gy; };
   std::map<std::uint64_t, Pending, std::greater<>> pending;  // latest node first
@@ -114,7 +121,7 @@ void Tensor::backward(const Tensor& gy) const {
       else meta.grad = gx.is_sole_owner() ? std::move(gx) : gx.clone();
     }
   };
-  deliver(*grad_meta(), gy);
+  for (std::size_t i = 0; i < tensors.size(); ++i) deliver(*tensors[i].grad_meta(), gys[i]);
   while (!pending.empty()) {
     const Pending current = std::move(pending.begin()->second);
     pending.erase(pending.begin());

@@ -56,6 +56,10 @@ bool grad_enabled();
 // requires a gradient; otherwise does nothing. A gradient may have the shape of y where the input was broadcast.
 void record(const char* name, Tensor& y, const std::vector<Tensor>& inputs, Backward backward);
 
+// Backward from several tensors at once, each with its gradient: as Tensor::backward, but a graph that they share is walked
+// (and freed) once.
+void backward(const std::vector<Tensor>& tensors, const std::vector<Tensor>& gys);
+
 // A tensor kept for backward: detached, and checked to be unchanged when it is read.
 class Saved {
  public:

@@ -1,164 +1,139 @@
-#include <mica/core/dispatch.h>
 #include <mica/core/error.h>
 #include <mica/core/file.h>
+#include <mica/core/nearest.h>
 #include <mica/core/safetensors.h>
+#include <mica/core/safetensors_values.h>
 #include <mica/kernels/dims.h>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <bit>
+#include <cerrno>
 #include <cstring>
-#include <set>
-
-static_assert(std::endian::native == std::endian::little, "safetensors data is little-endian; this machine is not");
+#include <fstream>
 
 namespace mica {
 namespace {
 
-using nlohmann::json;
+namespace fs = std::filesystem;
 
+constexpr std::uint64_t length_bytes = 8;  // of the header's length
 constexpr std::uint64_t longest_header = 100'000'000;
-constexpr int deepest = 127;  // the official reader's limit on nested JSON
 
-struct Entry {
-  std::string key;
-  DType dtype;
-  Shape shape;
-  std::uint64_t begin, end;
-};
-
-const std::map<std::string, DType> dtypes{
-    {"F32", DType::f32}, {"F64", DType::f64}, {"I64", DType::i64}, {"I32", DType::i32}, {"U8", DType::u8}};
-
-std::string dtype_text(DType dtype) {
-  return std::find_if(dtypes.begin(), dtypes.end(), [=](const auto& known) { return known.second == dtype; })->first;
+const char* name_of_dtype(DType dtype) {
+  switch (dtype) {
+    case DType::f32: return "F32";
+    case DType::f64: return "F64";
+    case DType::i64: return "I64";
+    case DType::i32: return "I32";
+    case DType::u8: return "U8";
+  }
+  return "";
 }
 
-// Reads one file's bytes; every complaint names it.
-class Reader {
- public:
-  Reader(std::string_view bytes, const std::string& name) : bytes_(bytes), name_(name) {}
-
-  Safetensors read() {
-    if (bytes_.size() < 8) fail(fmt::format("it has {} bytes, expected at least the 8 of the header's length", bytes_.size()));
-    std::uint64_t length = 0;
-    std::memcpy(&length, bytes_.data(), 8);
-    if (length > longest_header) fail(fmt::format("its header claims {} bytes, expected at most {}", length, longest_header));
-    if (length > bytes_.size() - 8) fail(fmt::format("its header claims {} bytes, but only {} follow", length, bytes_.size() - 8));
-    const json header = parse(bytes_.substr(8, length));
-    data_ = bytes_.substr(8 + length);
-    Safetensors content;
-    std::vector<Entry> entries;
-    for (const auto& [key, value] : header.items()) {
-      if (key == "__metadata__") content.metadata = metadata(value);
-      else entries.push_back(entry(key, value));
-    }
-    std::stable_sort(entries.begin(), entries.end(),
-                     [](const Entry& a, const Entry& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
-    std::uint64_t at = 0;
-    for (const Entry& e : entries) {
-      if (e.begin != at || e.end < e.begin)
-        fail(fmt::format("tensor '{}' lies at bytes {} to {} of the data, expected it to begin at {}", e.key, e.begin, e.end, at));
-      check_size(e);
-      at = e.end;
-    }
-    if (at != data_.size()) fail(fmt::format("its tensors take {} bytes, but {} bytes of data follow the header", at, data_.size()));
-    for (const Entry& e : entries) content.tensors.emplace_back(e.key, tensor(e));
-    return content;
-  }
-
- private:
-  [[noreturn]] void fail(const std::string& what) const { throw FileError(fmt::format("{} is no safetensors file: {}", name_, what)); }
-
-  // Strict JSON: nlohmann accepts a byte-order mark and duplicate keys, which the official reader does not.
-  json parse(std::string_view text) const {
-    if (text.empty() || text[0] != '{') fail("its header does not begin with '{'");
-    std::vector<std::set<std::string>> keys;
-    std::string duplicate;
-    if (text.find('\0') != std::string_view::npos) fail("its header has a NUL byte");
-    const auto check = [&](int depth, json::parse_event_t event, json& value) {
-      if (depth > deepest) fail(fmt::format("its header is nested more than {} deep", deepest));
-      if (event == json::parse_event_t::object_start) keys.emplace_back();
-      if (event == json::parse_event_t::object_end) keys.pop_back();
-      if (event == json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second) duplicate = value.get<std::string>();
-      return true;
-    };
-    json header;
-    try {
-      header = json::parse(text, check);
-    } catch (const json::exception& error) {
-      fail(fmt::format("its header is not JSON ({})", error.what()));
-    }
-    if (!duplicate.empty()) fail(fmt::format("its header has '{}' twice", duplicate));
-    return header;
-  }
-
-  std::map<std::string, std::string> metadata(const json& value) const {
-    if (!value.is_object()) fail("__metadata__ is not an object");
-    std::map<std::string, std::string> strings;
-    for (const auto& [key, text] : value.items()) {
-      if (!text.is_string()) fail(fmt::format("__metadata__ '{}' is not a string", key));
-      strings[key] = text.get<std::string>();
-    }
-    return strings;
-  }
-
-  std::uint64_t number(const std::string& key, const json& value) const {
-    if (!value.is_number_unsigned()) fail(fmt::format("tensor '{}' has {} where a whole number of 0 or more belongs", key, value.dump()));
-    return value.get<std::uint64_t>();
-  }
-
-  Entry entry(const std::string& key, const json& value) const {
-    if (!value.is_object() || !value.contains("dtype") || !value.contains("shape") || !value.contains("data_offsets"))
-      fail(fmt::format("tensor '{}' lacks one of dtype, shape and data_offsets", key));
-    const json &dtype = value["dtype"], &shape = value["shape"], &offsets = value["data_offsets"];
-    if (!dtype.is_string() || !shape.is_array() || !offsets.is_array() || offsets.size() != 2)
-      fail(fmt::format("tensor '{}' has a malformed dtype, shape or data_offsets", key));
-    const auto known = dtypes.find(dtype.get<std::string>());
-    if (known == dtypes.end())
-      fail(fmt::format("tensor '{}' has dtype {}, expected F32, F64, I64, I32 or U8", key, dtype.dump()));
-    Entry e{key, known->second, {}, number(key, offsets[0]), number(key, offsets[1])};
-    for (const json& size : shape) {
-      const std::uint64_t n = number(key, size);
-      if (n > static_cast<std::uint64_t>(INT64_MAX)) fail(fmt::format("tensor '{}' has a size of {}", key, n));
-      e.shape.push_back(static_cast<std::int64_t>(n));
-    }
-    return e;
-  }
-
-  void check_size(const Entry& e) const {
-    if (e.shape.size() > kernels::max_rank)
-      fail(fmt::format("tensor '{}' has rank {}, more than the {} that Mica takes", e.key, e.shape.size(), kernels::max_rank));
-    std::uint64_t bytes = size_of(e.dtype);
-    for (const std::int64_t size : e.shape)
-      if (__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(size), &bytes))
-        fail(fmt::format("tensor '{}' of shape {} overflows", e.key, to_string(e.shape)));
-    if (bytes != e.end - e.begin)
-      fail(fmt::format("tensor '{}' of {} {} takes {} bytes, but its data_offsets span {}", e.key, name_of(e.dtype),
-                       to_string(e.shape), bytes, e.end - e.begin));
-    if (e.end > data_.size()) fail(fmt::format("tensor '{}' ends at byte {} of {} bytes of data", e.key, e.end, data_.size()));
-  }
-
-  Tensor tensor(const Entry& e) const {
-    Tensor flat = Tensor::empty({numel(e.shape)}, e.dtype);
-    if (e.end > e.begin) std::memcpy(flat.raw_data(), data_.data() + e.begin, e.end - e.begin);
-    return flat.reshape(e.shape);
-  }
-
-  std::string_view bytes_, data_;
-  const std::string& name_;
-};
+// Why no Tensor has this shape; "" where one has. Tensors bound the product of their sizes, those of 0 left out.
+std::string why_not_shaped(const SafetensorsEntry& e) {
+  if (e.rank > kernels::max_rank)
+    return fmt::format("Mica takes ranks of at most {}; reshape it before saving", kernels::max_rank);
+  std::int64_t product = 16;
+  for (const std::uint64_t size : e.shape)
+    if (__builtin_mul_overflow(product, std::max<std::uint64_t>(size, 1), &product))
+      return "its sizes are too large; reshape it before saving";
+  return "";
+}
 
 }  // namespace
 
-Safetensors parse_safetensors(std::string_view bytes, const std::string& name) { return Reader(bytes, name).read(); }
-
-Safetensors load_safetensors(const std::filesystem::path& path) {
-  const std::string bytes = read_file(path);
-  return parse_safetensors(bytes, path.string());
+SafetensorsFile::SafetensorsFile(const fs::path& path) : name_(path.string()) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) throw FileError(fmt::format("cannot read {}: it is a folder", name_));
+  const auto file = std::make_shared<std::ifstream>(path, std::ios::binary);
+  if (!*file) throw FileError(fmt::format("cannot read {}: {}", name_, std::strerror(errno)));
+  const std::uint64_t size = fs::file_size(path, error);
+  if (error) throw FileError(fmt::format("cannot read {}: {}; give a regular file", name_, error.message()));
+  read_ = [file, name = name_](std::uint64_t at, std::size_t count, char* to) {
+    if (!file->seekg(static_cast<std::streamoff>(at)).read(to, static_cast<std::streamsize>(count)))
+      throw FileError(fmt::format("cannot read {}: it ends or fails before byte {}", name, at + count));
+  };
+  read_header(size);
 }
+
+SafetensorsFile::SafetensorsFile(std::string_view bytes, const std::string& name) : name_(name) {
+  read_ = [bytes](std::uint64_t at, std::size_t count, char* to) { std::memcpy(to, bytes.data() + at, count); };
+  read_header(bytes.size());
+}
+
+void SafetensorsFile::read_header(std::uint64_t file_size) {
+  const auto fail = [&](const std::string& what) { throw FileError(fmt::format("{} is no safetensors file: {}", name_, what)); };
+  if (file_size < length_bytes) fail(fmt::format("it has {} bytes, expected at least the 8 of the header's length", file_size));
+  std::uint64_t length = 0;
+  read_(0, length_bytes, reinterpret_cast<char*>(&length));
+  if (length > longest_header) fail(fmt::format("its header claims {} bytes, expected at most {}", length, longest_header));
+  if (length > file_size - length_bytes)
+    fail(fmt::format("its header claims {} bytes, but only {} follow", length, file_size - length_bytes));
+  std::string json(length, '\0');
+  read_(length_bytes, length, json.data());
+  data_ = length_bytes + length;
+  header_ = parse_safetensors_header(json, file_size - data_, name_);
+}
+
+Tensor SafetensorsFile::tensor(std::string_view key) const {
+  const auto found = std::find_if(entries().begin(), entries().end(), [&](const SafetensorsEntry& e) { return e.key == key; });
+  if (found != entries().end()) return tensor(*found);
+  std::vector<std::string> keys;
+  for (const SafetensorsEntry& e : entries())
+    if (e.key.size() < 200) keys.push_back(e.key);  // longer ones would take long to compare
+  const std::string nearest = nearest_name(shown(key), keys);
+  throw FileError(fmt::format("{} has no tensor '{}' among its {}{}", name_, shown(key), entries().size(),
+                              nearest.empty() ? "" : "; did you mean " + shown(nearest) + "?"));
+}
+
+Tensor SafetensorsFile::tensor(const SafetensorsEntry& e) const {
+  const auto fail = [&](const std::string& why) {
+    throw FileError(fmt::format("{}: tensor '{}' of {} cannot be held: {}", name_, shown(e.key), describe(e), why));
+  };
+  const std::optional<DType> dtype = held_as(e.dtype->name);
+  if (!dtype) fail(why_not_held(e.dtype->name));
+  if (const std::string why = why_not_shaped(e); !why.empty()) fail(why);
+  const Shape shape(e.shape.begin(), e.shape.end());
+  if (e.elements == 0) return Tensor::empty(shape, *dtype);  // nothing to reorder, however large the other sizes
+  Tensor flat = Tensor::empty({static_cast<std::int64_t>(*e.elements)}, *dtype);
+  if (held_unchanged(e.dtype->name)) {
+    read_(data_ + e.begin, e.end - e.begin, static_cast<char*>(flat.raw_data()));
+  } else if (const std::int64_t bad = convert(e, flat); bad >= 0) {
+    fail(fmt::format("its element {} is above 2⁶³ − 1, the largest i64; save it as F64, or without such values", bad));
+  }
+  return flat.reshape(shape);
+}
+
+// In pieces, so that there is no second copy of the tensor. The index of an element that does not fit, or -1.
+std::int64_t SafetensorsFile::convert(const SafetensorsEntry& e, Tensor& flat) const {
+  constexpr std::int64_t most = 65536;
+  const std::int64_t size = e.dtype->bits / 8, held_size = static_cast<std::int64_t>(size_of(flat.dtype()));
+  std::vector<char> piece(static_cast<std::size_t>(std::min(most, flat.numel()) * size));
+  for (std::int64_t i = 0; i < flat.numel(); i += most) {
+    const std::int64_t n = std::min(most, flat.numel() - i);
+    read_(data_ + e.begin + static_cast<std::uint64_t>(i * size), static_cast<std::size_t>(n * size), piece.data());
+    const std::int64_t bad = convert_values(e.dtype->name, piece.data(), n, static_cast<char*>(flat.raw_data()) + i * held_size);
+    if (bad >= 0) return i + bad;
+  }
+  return -1;
+}
+
+namespace {
+
+Safetensors load_all(const SafetensorsFile& file) {
+  Safetensors content{{}, file.metadata()};
+  for (const SafetensorsEntry& e : file.entries()) content.tensors.emplace_back(e.key, file.tensor(e));
+  return content;
+}
+
+}  // namespace
+
+Safetensors load_safetensors(const fs::path& path) { return load_all(SafetensorsFile(path)); }
+
+Safetensors parse_safetensors(std::string_view bytes, const std::string& name) { return load_all(SafetensorsFile(bytes, name)); }
 
 void save_safetensors(const std::filesystem::path& path, const Safetensors& content) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
@@ -168,7 +143,7 @@ void save_safetensors(const std::filesystem::path& path, const Safetensors& cont
   for (const auto& [key, tensor] : content.tensors) {
     const Tensor values = tensor.detach().reshape({tensor.numel()});
     const std::uint64_t bytes = static_cast<std::uint64_t>(values.numel()) * size_of(values.dtype());
-    header[key] = {{"dtype", dtype_text(values.dtype())}, {"shape", tensor.shape()}, {"data_offsets", {at, at + bytes}}};
+    header[key] = {{"dtype", name_of_dtype(values.dtype())}, {"shape", tensor.shape()}, {"data_offsets", {at, at + bytes}}};
     at += bytes;
     flat.push_back(values);
   }
@@ -177,7 +152,8 @@ void save_safetensors(const std::filesystem::path& path, const Safetensors& cont
   const std::uint64_t length = text.size();
   std::vector<std::string_view> pieces{{reinterpret_cast<const char*>(&length), 8}, text};
   for (const Tensor& values : flat)
-    pieces.emplace_back(static_cast<const char*>(values.raw_data()), static_cast<std::size_t>(values.numel()) * size_of(values.dtype()));
+    pieces.emplace_back(static_cast<const char*>(values.raw_data()),
+                        static_cast<std::size_t>(values.numel()) * size_of(values.dtype()));
   write_file(path, pieces);
 }
 

@@ -1,10 +1,12 @@
 #include <mica/core/autograd.h>
 #include <mica/core/error.h>
+#include <mica/core/nearest.h>
 #include <mica/layers/module.h>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <set>
@@ -42,6 +44,55 @@ void collect_state(Module& module, const std::string& prefix, StateDict& state) 
   module.visit(members);
   state.insert(state.end(), buffers.begin(), buffers.end());
   for (const auto& [path, child] : children) collect_state(*child, path, state);
+}
+
+// " is 16×3, expected 16×4" where a tensor of the state cannot be copied into the network's; "" where it can.
+std::string why_not_copied(const Tensor& given, const Tensor& own) {
+  if (given.shape() != own.shape()) return fmt::format(" is {}, expected {}", to_string(given.shape()), to_string(own.shape()));
+  const bool kept = is_floating(own.dtype()) ? is_floating(given.dtype())
+                                             : !is_floating(given.dtype()) && size_of(given.dtype()) <= size_of(own.dtype());
+  return kept ? "" : fmt::format(" is {}, expected {}", name_of(given.dtype()), name_of(own.dtype()));
+}
+
+constexpr std::size_t most_named = 5;  // in an error's text
+
+// "a, b, c, d, e and 3 more (8 in all)".
+std::string first_few(const std::vector<std::string>& items, const char* between, const char* kind) {
+  const auto end = items.begin() + static_cast<std::ptrdiff_t>(std::min(items.size(), most_named));
+  const std::string named = fmt::format("{}", fmt::join(items.begin(), end, between));
+  if (items.size() <= most_named) return named;
+  return fmt::format("{} and {} more{} ({} in all)", named, items.size() - most_named, kind, items.size());
+}
+
+std::vector<std::string> parts_of(const std::string& key) {
+  std::vector<std::string> parts{""};
+  for (const char c : key)
+    if (c == '.') parts.emplace_back();
+    else parts.back() += c;
+  return parts;
+}
+
+// The missing key that a misspelt one means: only one part between dots differs, and that by a few letters; "" where none.
+std::string nearest_missing(const std::string& key, const std::vector<std::string>& missing) {
+  if (key.size() > 200) return "";  // it would take long to compare
+  const std::vector<std::string> parts = parts_of(key);
+  std::vector<std::string> near;
+  for (const std::string& candidate : missing) {
+    const std::vector<std::string> theirs = parts_of(candidate);
+    if (theirs.size() != parts.size()) continue;
+    const auto [a, b] = std::mismatch(parts.begin(), parts.end(), theirs.begin());
+    if (a != parts.end() && std::equal(a + 1, parts.end(), b + 1) && !nearest_name(*a, {*b}).empty()) near.push_back(candidate);
+  }
+  return nearest_name(key, near);
+}
+
+// The unexpected keys, those that will be named with suggestions.
+std::vector<std::string> with_nearest(const IncompatibleKeys& keys) {
+  std::vector<std::string> all = keys.unexpected_keys;
+  for (std::size_t i = 0; i < std::min(all.size(), most_named); ++i)
+    if (const std::string nearest = nearest_missing(all[i], keys.missing_keys); !nearest.empty())
+      all[i] += " (did you mean " + nearest + "?)";
+  return all;
 }
 
 thread_local ForwardObserver* observer = nullptr;
@@ -124,33 +175,30 @@ StateDict Module::state_dict() {
   return state;
 }
 
-void Module::load_state_dict(const StateDict& given) {
-  std::map<std::string, Tensor> source(given.begin(), given.end());
+IncompatibleKeys Module::load_state_dict(const StateDict& given, bool strict) {
+  const std::map<std::string_view, Tensor> source(given.begin(), given.end());
   StateDict own = state_dict();
+  std::set<std::string_view> known;
+  IncompatibleKeys keys;
   std::vector<std::string> problems;
   for (const auto& [key, tensor] : own) {
+    known.insert(key);
     const auto found = source.find(key);
-    if (found == source.end()) {
-      problems.push_back("missing " + key);
-    } else {
-      const Tensor& t = found->second;
-      if (t.shape() != tensor.shape())
-        problems.push_back(fmt::format("{} is {}, expected {}", key, to_string(t.shape()), to_string(tensor.shape())));
-      else if (t.dtype() != tensor.dtype() && !(is_floating(t.dtype()) && is_floating(tensor.dtype())))
-        problems.push_back(fmt::format("{} is {}, expected {}", key, name_of(t.dtype()), name_of(tensor.dtype())));
-      source.erase(found);
-    }
+    if (found == source.end()) keys.missing_keys.push_back(key);
+    else if (const std::string why = why_not_copied(found->second, tensor); !why.empty()) problems.push_back(key + why);
   }
-  for (const auto& [key, tensor] : source) problems.push_back("unexpected " + key);
-  if (!problems.empty()) {
-    const std::size_t shown = std::min<std::size_t>(problems.size(), 5);
-    const std::string more = problems.size() > shown ? fmt::format("; and {} more", problems.size() - shown) : "";
-    problems.resize(shown);
-    throw Error(fmt::format("load_state_dict: the weights are of another network: {}{}", fmt::join(problems, "; "), more));
-  }
+  for (const auto& [key, tensor] : given)
+    if (!known.contains(key)) keys.unexpected_keys.push_back(key);
+
+  std::vector<std::string> text;
+  if (!problems.empty()) text.push_back(first_few(problems, "; ", " of another shape or type"));
+  if (strict && !keys.missing_keys.empty()) text.push_back("missing " + first_few(keys.missing_keys, ", ", ""));
+  if (strict && !keys.unexpected_keys.empty()) text.push_back("unexpected " + first_few(with_nearest(keys), ", ", ""));
+  if (!text.empty()) throw Error(fmt::format("load_state_dict: the weights are of another network: {}", fmt::join(text, "; ")));
   const NoGrad no_grad;
-  const std::map<std::string, Tensor> values(given.begin(), given.end());
-  for (auto& [key, tensor] : own) tensor.copy_(values.at(key));
+  for (auto& [key, tensor] : own)
+    if (const auto found = source.find(key); found != source.end()) tensor.copy_(found->second);
+  return keys;
 }
 
 void Module::train(bool on) {

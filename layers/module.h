@@ -39,6 +39,10 @@ class Visitor {
 
 using StateDict = std::vector<std::pair<std::string, Tensor>>;  // key → tensor, in definition order
 
+struct IncompatibleKeys {  // what load_state_dict did not find on the other side; in the network's and in the state's order
+  std::vector<std::string> missing_keys, unexpected_keys;
+};
+
 class Module {
  public:
   Module() = default;
@@ -58,9 +62,10 @@ class Module {
   std::vector<Tensor> parameters();
   std::int64_t parameter_count();  // of all parameters; one that is shared counts once
   StateDict state_dict();          // parameters and buffers with PyTorch's keys; shares the tensors
-  // Copies values in, converting between f32 and f64. All keys must be there, no others, and shapes must be equal;
-  // otherwise an Error lists what differs and nothing is changed.
-  void load_state_dict(const StateDict& state);
+  // Copies values in, converting between f32 and f64 and to wider integers. Strict: all keys must be there and no others;
+  // otherwise what has the same key is copied, and the result tells what has not. Shapes must be equal in both. An Error
+  // lists everything that differs, and then nothing is changed.
+  IncompatibleKeys load_state_dict(const StateDict& state, bool strict = true);
 
   void train(bool on = true);
   void eval() { train(false); }

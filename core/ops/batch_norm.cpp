@@ -101,11 +101,21 @@ Tensor normalize(const Tensor& x, const Tensor& weight, const Tensor& bias, Tens
 
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor running_mean, Tensor running_var,
                   const BatchNormOptions& options) {
-  const bool from_batch = options.training || !running_mean.defined();
+  const bool from_batch = options.training;
   check(x, {&weight, &bias, &running_mean, &running_var}, from_batch);
   if (running_mean.defined() != running_var.defined())
     throw Error("batch_norm: expected both running_mean and running_var, or neither");
+  if (!from_batch && !running_mean.defined()) throw Error("batch_norm: evaluation needs running_mean and running_var; give them, or train");
   const auto given_or = [&](const Tensor& t, double value) { return t.defined() ? t : Tensor::full({x.size(1)}, value, x.dtype(), x.device()); };
+  if (x.numel() == 0) {  // nothing to normalise, and no statistics to learn
+    Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
+    const Shape channels{x.size(1)};
+    record("batch_norm", y, {x, weight, bias}, [channels](const Tensor& gy) -> Gradients {
+      const auto zeros = [&](const Shape& shape) { return Tensor::zeros(shape, gy.dtype(), gy.device()); };
+      return {zeros(gy.shape()), zeros(channels), zeros(channels)};
+    });
+    return y;
+  }
   const bool moves = x.rank() != 2 && x.rank() != 4;
   const std::int64_t pixels = x.size(0) * x.size(1) == 0 ? 0 : x.numel() / (x.size(0) * x.size(1));
   const Tensor image = moves ? x.reshape({x.size(0), x.size(1), pixels, 1}) : x;

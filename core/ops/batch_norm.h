@@ -14,8 +14,8 @@ struct BatchNormOptions {
   kernels::Dropout dropout = {};  // and dropout after it; p > 0 needs relu
 };
 
-// weight, bias, running_mean, running_var: (C). Undefined weight and bias count as 1 and 0. Without running statistics (undefined), those of the batch are used in
-// evaluation too. Running statistics are changed in place. One value per channel in training is an error.
+// weight, bias, running_mean, running_var: (C). Undefined weight and bias count as 1 and 0; running statistics may be
+// undefined in training, and are changed in place. One value per channel in training is an error.
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor running_mean, Tensor running_var,
                   const BatchNormOptions& options);
 

@@ -9,13 +9,14 @@
 namespace mica {
 namespace {
 
-void check_image(const char* op, const Tensor& x) {
+// `sized`: how many of the last dimensions may not be 0.
+void check_image(const char* op, const Tensor& x, int sized) {
   require_floating(op, "the input", x);
   if (x.rank() != 4 && x.rank() != 3)
     throw ShapeError(fmt::format("{}: expected an input of shape (N, C, H, W) or (C, H, W), got {}", op, to_string(x.shape())));
-  for (int dim = x.rank() - 3; dim < x.rank(); ++dim)
+  for (int dim = x.rank() - sized; dim < x.rank(); ++dim)
     if (x.size(dim) == 0)
-      throw ShapeError(fmt::format("{}: expected an image with at least one channel and pixel, got {}; only N may be 0", op, to_string(x.shape())));
+      throw ShapeError(fmt::format("{}: expected an image with at least one {}, got {}", op, sized == 3 ? "channel and pixel" : "pixel", to_string(x.shape())));
 }
 
 struct Window {
@@ -60,7 +61,8 @@ Tensor average(const char* op, const Tensor& x, const kernels::Pool2dDims& d, co
 }
 
 Tensor adaptive_average(const char* op, const Tensor& x, const std::array<std::optional<std::int64_t>, 2>& size) {
-  check_image(op, x);
+  const bool one_pixel = size[0] == 1 && size[1] == 1;
+  check_image(op, x, one_pixel ? 0 : 2);  // the mean of no pixels is NaN, as in PyTorch
   if (x.rank() == 3) return as_image(adaptive_average(op, as_batch(x), size));
   const kernels::Pool2dDims d{x.size(0), x.size(1), x.size(2), x.size(3), size[0].value_or(x.size(2)), size[1].value_or(x.size(3)), {}, {}, {}, {}};
   if (d.oh < 0 || d.ow < 0) throw ShapeError(fmt::format("{}: expected an output size of 0 or more, got {}×{}", op, d.oh, d.ow));
@@ -70,7 +72,7 @@ Tensor adaptive_average(const char* op, const Tensor& x, const std::array<std::o
 }  // namespace
 
 Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& o) {
-  check_image("max_pool2d", x);
+  check_image("max_pool2d", x, 3);
   if (x.rank() == 3) return as_image(max_pool2d(as_batch(x), o));
   const kernels::Pool2dDims d = check("max_pool2d", x, {o.kernel, o.stride.value_or(o.kernel), o.padding, o.dilation, o.ceil_mode});
   Tensor y = Tensor::empty({d.n, d.c, d.oh, d.ow}, x.dtype(), x.device());
@@ -90,7 +92,7 @@ Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& o) {
 }
 
 Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& o) {
-  check_image("avg_pool2d", x);
+  check_image("avg_pool2d", x, 3);
   if (x.rank() == 3) return as_image(avg_pool2d(as_batch(x), o));
   if (o.divisor_override == 0) throw ShapeError("avg_pool2d: expected a divisor_override other than 0");
   const kernels::Pool2dDims d = check("avg_pool2d", x, {o.kernel, o.stride.value_or(o.kernel), o.padding, {1, 1}, o.ceil_mode});

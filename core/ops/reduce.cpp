@@ -18,13 +18,13 @@ struct Plan {
 };
 
 std::vector<bool> marked(const char* name, const std::vector<int>& dims, int rank) {
-  std::vector<bool> reduced(static_cast<std::size_t>(rank), dims.empty());
+  std::vector<bool> reduced(static_cast<std::size_t>(std::max(rank, 1)), dims.empty());  // a scalar counts as one dimension
   for (const int given : dims) {
     const auto dim = static_cast<std::size_t>(normalize_dim(given, rank, name));
-    if (rank == 0) continue;
     if (reduced[dim]) throw ShapeError(fmt::format("{}: dimension {} is given twice", name, dim));
     reduced[dim] = true;
   }
+  reduced.resize(static_cast<std::size_t>(rank));
   return reduced;
 }
 
@@ -67,7 +67,8 @@ Tensor reduce_sum(const char* name, const Tensor& x, const std::vector<int>& dim
 }
 
 void require_candidates(const char* name, const Tensor& x, const Plan& plan) {
-  if (x.numel() == 0 && numel(plan.shape) > 0)
+  const auto end = plan.reduced.sizes.begin() + plan.reduced.rank;
+  if (std::find(plan.reduced.sizes.begin(), end, 0) != end)
     throw ShapeError(fmt::format("{}: expected at least one element to choose from, got an input of shape {}", name, to_string(x.shape())));
 }
 

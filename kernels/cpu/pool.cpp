@@ -112,14 +112,14 @@ MICA_INLINE void with_window(const Pool2dDims& d, const AveragePool& rule, i64 i
 
 // `count` channels of one output pixel.
 template <class T>
-MICA_INLINE void average(const Pool2dDims& d, const T* image, const Span& h, const Span& w, i64 divisor, i64 count, T* out) {
+MICA_INLINE void average(const Pool2dDims& d, const AveragePool& rule, const T* image, const Span& h, const Span& w, i64 divisor, i64 count, T* out) {
   double total[tile] = {};
   for (i64 row = h.begin; row < h.end; ++row)
     for (i64 column = w.begin; column < w.end; ++column) {
       const T* x = image + (row * d.w + column) * d.c;
       for (i64 c = 0; c < count; ++c) total[c] += static_cast<double>(x[c]);
     }
-  const bool empty = h.begin == h.end || w.begin == w.end;
+  const bool empty = !rule.adaptive && (h.begin == h.end || w.begin == w.end);
   for (i64 c = 0; c < count; ++c) out[c] = empty ? T(0) : static_cast<T>(total[c] / static_cast<double>(divisor));
 }
 
@@ -128,7 +128,7 @@ MICA_INLINE void average_image(const Pool2dDims& d, const AveragePool& rule, con
   for (i64 i = 0; i < d.oh; ++i)
     for (i64 j = 0; j < d.ow; ++j)
       with_window(d, rule, i, j, [&](const Span& h, const Span& w, i64 divisor) __attribute__((always_inline)) {
-        for (i64 c = 0; c < d.c; c += tile) average(d, image + c, h, w, divisor, std::min(tile, d.c - c), out + (i * d.ow + j) * d.c + c);
+        for (i64 c = 0; c < d.c; c += tile) average(d, rule, image + c, h, w, divisor, std::min(tile, d.c - c), out + (i * d.ow + j) * d.c + c);
       });
 }
 

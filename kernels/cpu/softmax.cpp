@@ -127,7 +127,7 @@ MICA_SOFTMAX(, log_softmax, true, double)
 // f(lines, offset of the first) for groups of lines that lie side by side.
 template <class F>
 void for_each_group(Cpu& cpu, const SoftmaxDims& d, const F& f) {
-  if (d.length == 0) return;
+  if (d.outer * d.length * d.inner == 0) return;
   const i64 width = std::min(tile, d.inner), groups = (d.inner + width - 1) / width;
   parallel_for(cpu, d.outer * groups, 1 + 4096 / (d.length * width), [&](i64 begin, i64 end) {
     for (i64 i = begin; i < end; ++i) {

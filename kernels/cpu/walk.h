@@ -50,6 +50,7 @@ struct Walk {
   void for_each_row(const Cpu& cpu, const F& f, i64 work = 1) const {
     const i64 grain = 1 + 8192 / (work + 1);  // elements that are worth a thread
     const i64 length = row_length(), count = rows();
+    if (length == 0) return;  // however many rows there are
     if (count == 1)
       return parallel_for(cpu, length, grain, [&](i64 begin, i64 end) {
         std::array<i64, K> offsets;

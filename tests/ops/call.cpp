@@ -38,7 +38,7 @@ Tensor Call::tensor(const std::string& argument) {
 }
 
 Tensor Call::tensor_or_number(const std::string& name) {
-  if (find(name)) return scalar_like(number(name), arguments_.begin()->second);
+  if (find(name)) return scalar_like(number(name), tensor("input"));
   return tensor(name);
 }
 

@@ -1,5 +1,6 @@
 #include "op_table.h"
 
+#include <mica/core/autograd.h>
 #include <mica/core/error.h>
 #include <mica/core/nearest.h>
 #include <mica/core/random.h>
@@ -182,15 +183,10 @@ OpResult run_op(const Attributes& attributes, const Arguments& given, const Outp
   }
   OpResult result;
   result.outputs = call_op(arguments, attributes);
-  if (!grad_outputs.empty()) {
-    if (result.outputs.count("output") == 1 && result.outputs.at("output").requires_grad()) {
-      result.outputs.at("output").backward(grad_outputs.at("output"));
-    } else if (result.outputs.count("output") == 0) {  // several outputs: Σ output · grad_output
-      Tensor total = Tensor::zeros({}, grad_outputs.begin()->second.dtype());
-      for (const auto& [name, gy] : grad_outputs) total = total + sum(result.outputs.at(name) * gy);
-      if (total.requires_grad()) total.backward();
-    }
-  }
+  std::vector<Tensor> roots, gys;
+  for (const auto& [name, gy] : grad_outputs)
+    if (const auto y = result.outputs.find(name); y != result.outputs.end() && y->second.requires_grad()) roots.push_back(y->second), gys.push_back(gy);
+  backward(roots, gys);
   for (const auto& [name, value] : arguments) {
     if (is_differentiable(op, name, value) && !grad_outputs.empty())
       result.gradients[name] = value.grad().defined() ? value.grad() : Tensor::zeros(value.shape(), value.dtype());
