@@ -1,4 +1,5 @@
 // Which implementation of a convolution runs: f64 the definition, f32 as the context's policy says.
+#include <mica/kernels/cpu/conv2d_direct.h>
 #include <mica/kernels/cpu/conv2d_onednn.h>
 #include <mica/kernels/cpu/conv2d_reference.h>
 #include <mica/kernels/cpu/conv2d_winograd.h>
@@ -19,46 +20,51 @@ void conv2d_backward_weight(Cpu& cpu, const Conv2dDims& d, const double* x, cons
   reference::conv2d_backward_weight(cpu, d, x, gy, gw, gb);
 }
 void conv2d_backward(Cpu& cpu, const Conv2dDims& d, const double* x, const double* gy, const double* w, double* gx, double* gw, double* gb) {
-  if (gx) conv2d_backward_data(cpu, d, gy, w, gx);
-  conv2d_backward_weight(cpu, d, x, gy, gw, gb);
+  if (gx) reference::conv2d_backward_data(cpu, d, gy, w, gx);
+  if (gw) reference::conv2d_backward_weight(cpu, d, x, gy, gw, gb);
 }
 
 namespace {
 
-enum class Kernel { reference, winograd, onednn };
+enum class Kernel { reference, onednn, winograd, direct };
 
-Kernel choose(const Cpu& cpu, const Conv2dDims& d) {
-  if (cpu.policy() == Policy::native) return winograd::applies(d) ? Kernel::winograd : Kernel::reference;
-  return cpu.policy() == Policy::automatic && winograd::is_faster(d) ? Kernel::winograd : Kernel::onednn;
+Kernel choose(const Cpu& cpu, const Conv2dDims& d, bool need_gx) {
+  const bool direct_can = direct::applies(d) && (d.kh == 1 || !need_gx);
+  if (cpu.policy() == Policy::library) return Kernel::onednn;
+  if (cpu.policy() == Policy::native) return direct_can ? Kernel::direct : winograd::applies(d) ? Kernel::winograd : Kernel::reference;
+  return winograd::is_faster(d) ? Kernel::winograd : direct_can && direct::is_faster(d) ? Kernel::direct : Kernel::onednn;
 }
 
 }  // namespace
 
 void conv2d_forward(Cpu& cpu, const Conv2dDims& d, const float* x, const float* w, const float* bias, float* y) {
-  switch (choose(cpu, d)) {
+  switch (choose(cpu, d, false)) {
     case Kernel::reference: return reference::conv2d_forward(cpu, d, x, w, bias, y);
-    case Kernel::winograd: return winograd::conv2d_forward(cpu, d, x, w, bias, y);
     case Kernel::onednn: return onednn::conv2d_forward(cpu, d, x, w, bias, y);
+    case Kernel::winograd: return winograd::conv2d_forward(cpu, d, x, w, bias, y);
+    case Kernel::direct: return direct::conv2d_forward(cpu, d, x, w, bias, y);
+  }
+}
+
+void conv2d_backward(Cpu& cpu, const Conv2dDims& d, const float* x, const float* gy, const float* w, float* gx, float* gw, float* gb) {
+  switch (choose(cpu, d, gx)) {
+    case Kernel::reference:
+      if (gx) reference::conv2d_backward_data(cpu, d, gy, w, gx);
+      if (gw) reference::conv2d_backward_weight(cpu, d, x, gy, gw, gb);
+      return;
+    case Kernel::onednn:
+      if (gx) onednn::conv2d_backward_data(cpu, d, gy, w, gx);
+      if (gw) onednn::conv2d_backward_weight(cpu, d, x, gy, gw, gb);
+      return;
+    case Kernel::winograd: return winograd::conv2d_backward(cpu, d, x, gy, w, gx, gw, gb);
+    case Kernel::direct: return direct::conv2d_backward(cpu, d, x, gy, w, gx, gw, gb);
   }
 }
 void conv2d_backward_data(Cpu& cpu, const Conv2dDims& d, const float* gy, const float* w, float* gx) {
-  switch (choose(cpu, d)) {
-    case Kernel::reference: return reference::conv2d_backward_data(cpu, d, gy, w, gx);
-    case Kernel::winograd: return winograd::conv2d_backward(cpu, d, nullptr, gy, w, gx, nullptr, nullptr);
-    case Kernel::onednn: return onednn::conv2d_backward_data(cpu, d, gy, w, gx);
-  }
+  conv2d_backward(cpu, d, nullptr, gy, w, gx, nullptr, nullptr);
 }
 void conv2d_backward_weight(Cpu& cpu, const Conv2dDims& d, const float* x, const float* gy, float* gw, float* gb) {
-  switch (choose(cpu, d)) {
-    case Kernel::reference: return reference::conv2d_backward_weight(cpu, d, x, gy, gw, gb);
-    case Kernel::winograd: return winograd::conv2d_backward(cpu, d, x, gy, nullptr, nullptr, gw, gb);
-    case Kernel::onednn: return onednn::conv2d_backward_weight(cpu, d, x, gy, gw, gb);
-  }
-}
-void conv2d_backward(Cpu& cpu, const Conv2dDims& d, const float* x, const float* gy, const float* w, float* gx, float* gw, float* gb) {
-  if (choose(cpu, d) == Kernel::winograd) return winograd::conv2d_backward(cpu, d, x, gy, w, gx, gw, gb);
-  if (gx) conv2d_backward_data(cpu, d, gy, w, gx);
-  conv2d_backward_weight(cpu, d, x, gy, gw, gb);
+  conv2d_backward(cpu, d, x, gy, nullptr, nullptr, gw, gb);
 }
 
 }  // namespace mica::kernels

@@ -1,5 +1,5 @@
-// Winograd's convolution against the definition and oneDNN. On small integers all are exact, and must agree to the bit
-// with every instruction set and thread count.
+// Our own convolutions, Winograd's and the direct one, against the definition and oneDNN. On small integers all are exact,
+// and must agree to the bit with every instruction set and thread count.
 #include "../catch.h"
 #include "../compare.h"
 
@@ -7,6 +7,7 @@
 #include <mica/core/context.h>
 #include <mica/core/ops/conv2d.h>
 #include <mica/core/random.h>
+#include <mica/kernels/cpu/conv2d_direct.h>
 #include <mica/kernels/cpu/conv2d_winograd.h>
 #include <mica/kernels/cpu/vector.h>
 
@@ -20,16 +21,22 @@ struct Case {
   std::int64_t n, c, h, w, o;
   std::array<std::int64_t, 2> padding;
   bool bias = true;
+  std::int64_t kernel = 3;
+  bool need_gx = true;
 };
 
 const Case cases[] = {
     {1, 16, 4, 4, 16, {0, 0}},          {3, 16, 9, 12, 32, {0, 0}},   {2, 32, 7, 5, 16, {1, 1}, false}, {40, 16, 6, 6, 16, {0, 0}},
     {2, 48, 3, 3, 16, {0, 0}},          {1, 16, 1, 1, 16, {1, 1}},    {2, 16, 5, 8, 48, {2, 1}},        {1, 16, 6, 5, 16, {4, 3}, false},
     {17, 64, 10, 10, 32, {1, 0}},
+    // direct: 1×1, and 3×3 from one channel
+    {3, 16, 5, 7, 16, {0, 0}, true, 1},  {2, 48, 9, 1, 32, {0, 0}, false, 1},  {20, 32, 6, 5, 16, {0, 0}, true, 1},
+    {3, 1, 9, 12, 16, {0, 0}, true, 3, false}, {19, 1, 3, 4, 48, {0, 0}, false, 3, false},
 };
 
 kernels::Conv2dDims dims(const Case& k) {
-  return {k.n, k.c, k.h, k.w, k.o, 3, 3, k.h + 2 * k.padding[0] - 2, k.w + 2 * k.padding[1] - 2, {1, 1}, k.padding, {1, 1}, 1};
+  const std::int64_t oh = k.h + 2 * k.padding[0] - k.kernel + 1, ow = k.w + 2 * k.padding[1] - k.kernel + 1;
+  return {k.n, k.c, k.h, k.w, k.o, k.kernel, k.kernel, oh, ow, {1, 1}, k.padding, {1, 1}, 1};
 }
 
 Tensor random(const Shape& shape, DType type, bool integers, const char* name) {
@@ -42,14 +49,15 @@ Tensor random(const Shape& shape, DType type, bool integers, const char* name) {
   return x.to(type);
 }
 
-// y, gx, gw and gb.
+// y, gw, gx and gb.
 std::vector<Tensor> run(const Case& k, DType type, bool integers) {
-  Tensor x = random({k.n, k.c, k.h, k.w}, type, integers, "x").set_requires_grad();
-  Tensor w = random({k.o, k.c, 3, 3}, type, integers, "w").set_requires_grad();
+  Tensor x = random({k.n, k.c, k.h, k.w}, type, integers, "x").set_requires_grad(k.need_gx);
+  Tensor w = random({k.o, k.c, k.kernel, k.kernel}, type, integers, "w").set_requires_grad();
   Tensor b = k.bias ? random({k.o}, type, integers, "b").set_requires_grad() : Tensor();
   const Tensor y = conv2d(x, w, b, {.padding = k.padding});
   y.backward(random(y.shape(), type, integers, "gy"));
-  std::vector<Tensor> results{y.detach(), x.grad(), w.grad()};
+  std::vector<Tensor> results{y.detach(), w.grad()};
+  if (k.need_gx) results.push_back(x.grad());
   if (k.bias) results.push_back(b.grad());
   return results;
 }
@@ -65,15 +73,15 @@ struct Restore {
 
 }  // namespace
 
-TEST_CASE("Winograd's convolution of integers equals the definition and oneDNN to the bit") {
+TEST_CASE("our convolutions of integers equal the definition and oneDNN to the bit") {
   const Restore restore;
   for (const Case& k : cases) {
-    INFO(k.n << "x" << k.c << "x" << k.h << "x" << k.w << " to " << k.o << ", padding " << k.padding[0] << "x" << k.padding[1]);
+    INFO(k.n << "x" << k.c << "x" << k.h << "x" << k.w << " to " << k.o << ", kernel " << k.kernel << ", padding " << k.padding[0] << "x" << k.padding[1]);
     const std::vector<Tensor> exact = run(k, DType::f64, true);
     set_policy(Policy::library);
     const std::vector<Tensor> library = run(k, DType::f32, true);
     set_policy(Policy::native);
-    REQUIRE(kernels::winograd::applies(dims(k)));
+    REQUIRE((kernels::winograd::applies(dims(k)) || kernels::direct::applies(dims(k))));
     for (const auto set : {InstructionSet::portable, InstructionSet::avx2, InstructionSet::avx512})
       for (const int threads : {1, 3}) {
         kernels::limit_instruction_set(set);
@@ -87,10 +95,10 @@ TEST_CASE("Winograd's convolution of integers equals the definition and oneDNN t
   }
 }
 
-TEST_CASE("Winograd's convolution is as exact as direct convolution, and the same with any number of threads") {
+TEST_CASE("our convolutions are exact, and the same with any number of threads") {
   const Restore restore;
   for (const Case& k : cases) {
-    INFO(k.n << "x" << k.c << "x" << k.h << "x" << k.w << " to " << k.o << ", padding " << k.padding[0] << "x" << k.padding[1]);
+    INFO(k.n << "x" << k.c << "x" << k.h << "x" << k.w << " to " << k.o << ", kernel " << k.kernel << ", padding " << k.padding[0] << "x" << k.padding[1]);
     const std::vector<Tensor> exact = run(k, DType::f64, false);
     set_policy(Policy::native);
     set_num_threads(1);
@@ -118,16 +126,18 @@ TEST_CASE("the policy chooses between Winograd's convolution and oneDNN's") {
 }
 #endif
 
-TEST_CASE("Winograd's convolution is left alone where it does not apply") {
-  kernels::Conv2dDims d = dims(cases[0]);
-  CHECK(kernels::winograd::applies(d));
-  const auto without = [&](auto change) {
-    kernels::Conv2dDims other = d;
-    change(other);
-    return !kernels::winograd::applies(other);
+TEST_CASE("our convolutions are left alone where they do not apply") {
+  const auto without = [](auto change) {
+    for (const Case& k : {cases[0], Case{3, 16, 5, 7, 16, {0, 0}, true, 1}}) {
+      kernels::Conv2dDims d = dims(k);
+      REQUIRE((kernels::winograd::applies(d) || kernels::direct::applies(d)));
+      change(d);
+      if (kernels::winograd::applies(d) || kernels::direct::applies(d)) return false;
+    }
+    return true;
   };
   CHECK(without([](auto& x) { x.kh = 5; }));
-  CHECK(without([](auto& x) { x.kw = 1; }));
+  CHECK(without([](auto& x) { x.kw = 2; }));
   CHECK(without([](auto& x) { x.stride[1] = 2; }));
   CHECK(without([](auto& x) { x.dilation[0] = 2; }));
   CHECK(without([](auto& x) { x.groups = 2; }));
