@@ -1,14 +1,19 @@
 // Which implementation of a convolution runs: f64 the definition, f32 as the context's policy says.
 #include <mica/kernels/cpu/conv2d_direct.h>
-#include <mica/kernels/cpu/conv2d_onednn.h>
 #include <mica/kernels/cpu/conv2d_reference.h>
 #include <mica/kernels/cpu/conv2d_winograd.h>
 
-namespace mica::kernels {
-
-#ifndef MICA_ONEDNN
-namespace onednn = reference;
+#ifdef MICA_ONEDNN
+#include <mica/kernels/cpu/conv2d_onednn.h>
+constexpr bool has_onednn = true;
+#else
+namespace mica::kernels::onednn {
+using namespace reference;
+}
+constexpr bool has_onednn = false;
 #endif
+
+namespace mica::kernels {
 
 void conv2d_forward(Cpu& cpu, const Conv2dDims& d, const double* x, const double* w, const double* bias, double* y) {
   reference::conv2d_forward(cpu, d, x, w, bias, y);
@@ -30,9 +35,11 @@ enum class Kernel { reference, onednn, winograd, direct };
 
 Kernel choose(const Cpu& cpu, const Conv2dDims& d, bool need_gx) {
   const bool direct_can = direct::applies(d) && (d.kh == 1 || !need_gx);
+  const bool automatic = cpu.policy() == Policy::automatic && has_onednn;
   if (cpu.policy() == Policy::library) return Kernel::onednn;
-  if (cpu.policy() == Policy::native) return direct_can ? Kernel::direct : winograd::applies(d) ? Kernel::winograd : Kernel::reference;
-  return winograd::is_faster(d) ? Kernel::winograd : direct_can && direct::is_faster(d) ? Kernel::direct : Kernel::onednn;
+  if (automatic ? winograd::is_faster(d) : winograd::applies(d)) return Kernel::winograd;
+  if (direct_can && (!automatic || direct::is_faster(d))) return Kernel::direct;
+  return automatic ? Kernel::onednn : Kernel::reference;
 }
 
 }  // namespace
