@@ -21,4 +21,8 @@ void conv2d_backward_data(Cpu& cpu, const Conv2dDims& d, const double* gy, const
 void conv2d_backward_weight(Cpu& cpu, const Conv2dDims& d, const float* x, const float* gy, float* gw, float* gb);
 void conv2d_backward_weight(Cpu& cpu, const Conv2dDims& d, const double* x, const double* gy, double* gw, double* gb);
 
+// Both, which may share work. gx may be null, or gw with gb.
+void conv2d_backward(Cpu& cpu, const Conv2dDims& d, const float* x, const float* gy, const float* w, float* gx, float* gw, float* gb);
+void conv2d_backward(Cpu& cpu, const Conv2dDims& d, const double* x, const double* gy, const double* w, double* gx, double* gw, double* gb);
+
 }  // namespace mica::kernels

@@ -64,9 +64,8 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
            if (d.n > 0)
              dispatch_floating(gy, [&](auto& context, auto t) {
                using T = decltype(t);
-               if (need_gx) kernels::conv2d_backward_data(context, d, gy.data<T>(), w.data<T>(), gx.data<T>());
-               kernels::conv2d_backward_weight(context, d, x.get().data<T>(), gy.data<T>(), gw.data<T>(),
-                                               need_gb ? gb.data<T>() : nullptr);
+               kernels::conv2d_backward(context, d, x.get().data<T>(), gy.data<T>(), w.data<T>(), need_gx ? gx.data<T>() : nullptr,
+                                        gw.data<T>(), need_gb ? gb.data<T>() : nullptr);
              });
            return {gx, gw, gb};
          });

@@ -2,6 +2,9 @@
 // along them, which memory likes better.
 // Included by each_instruction_set.h, for which it has no include guard and no namespace.
 
+// Floats that are fetched ahead, a page: the processor's own prefetching stops where each page ends.
+constexpr i64 ahead = 1024;
+
 // Floats [c, c + 16) of rows, or the last `count` channels.
 template <bool Whole>
 inline Vector get(const float* p, int count) {
@@ -58,6 +61,7 @@ void moments(i64 rows, i64 channels, const float* x, double* sums) {
     const Vector origin = get<whole>(x + c, count);
     TwoSums both;
     both.add_rows(rows, [=](i64 row, Vector& total, Vector& square) {
+      __builtin_prefetch(x + row * channels + c + ahead);
       const Vector difference = get<whole>(x + row * channels + c, count) - origin;
       total = total + difference;
       square = square + difference * difference;
@@ -72,6 +76,8 @@ void apply(i64 rows, i64 channels, const float* x, const float* scale, const flo
   for (i64 row = 0; row < rows; ++row)
     for_each_tile(channels, [=](i64 c, int count, auto whole) {
       const i64 at = row * channels + c;
+      __builtin_prefetch(x + at + ahead);
+      __builtin_prefetch(y + at + ahead, 1);
       put<whole>(y + at, count, max(low, get<whole>(x + at, count) * get<whole>(scale + c, count) + get<whole>(shift + c, count)));
     });
 }
@@ -99,6 +105,8 @@ void gradients(i64 rows, i64 channels, const float* x, const float* y, const flo
     TwoSums both;
     both.add_rows(rows, [=](i64 row, Vector& total, Vector& product) {
       const i64 at = row * channels + c;
+      __builtin_prefetch(x + at + ahead);
+      __builtin_prefetch(gy + at + ahead);
       const Vector here = get<whole>(x + at, count), g = mask.gradient<whole>(at, c, count, here, gy);
       total = total + g;
       product = product + g * (here - center);
@@ -114,9 +122,12 @@ void input_gradient(i64 rows, i64 channels, const float* x, const float* y, cons
   for (i64 row = 0; row < rows; ++row)
     for_each_tile(channels, [=](i64 c, int count, auto whole) {
       const i64 at = row * channels + c;
+      __builtin_prefetch(x + at + ahead);
+      __builtin_prefetch(gy + at + ahead);
       const Vector here = get<whole>(x + at, count), g = mask.gradient<whole>(at, c, count, here, gy);
       const Vector by_g = get<whole>(factors + c, count), by_x = get<whole>(factors + channels + c, count);
       const Vector constant = get<whole>(factors + 2 * channels + c, count);
+      __builtin_prefetch(gx + at + ahead, 1);
       put<whole>(gx + at, count, by_g * g + by_x * (here - get<whole>(by.mean + c, count)) + constant);
     });
 }

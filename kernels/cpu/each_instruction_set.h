@@ -3,21 +3,27 @@
 #include <mica/kernels/cpu/vector.h>
 
 namespace mica::kernels::portable {
+namespace {
 #include MICA_KERNELS
+}
 }
 
 #ifdef MICA_X86_VECTORS
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
 namespace mica::kernels::avx2 {
+namespace {
 #include MICA_KERNELS
+}
 }
 #pragma GCC pop_options
 
 #pragma GCC push_options
 #pragma GCC target("avx512f")
 namespace mica::kernels::avx512 {
+namespace {
 #include MICA_KERNELS
+}
 }
 #pragma GCC pop_options
 #endif

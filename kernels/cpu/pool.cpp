@@ -2,9 +2,20 @@
 #include <mica/kernels/pool.h>
 
 #include <limits>
+#include <type_traits>
+
+#define MICA_KERNELS <mica/kernels/cpu/pool_2x2.h>
+#include <mica/kernels/cpu/each_instruction_set.h>
 
 namespace mica::kernels {
 namespace {
+
+// Windows of 2×2 side by side that cover the image: the fast path of pool_2x2.h.
+bool is_2x2(const Pool2dDims& d) {
+  using Pair = std::array<i64, 2>;
+  return d.kernel == Pair{2, 2} && d.stride == Pair{2, 2} && d.padding == Pair{0, 0} && d.dilation == Pair{1, 1} &&
+         d.h == 2 * d.oh && d.w == 2 * d.ow;
+}
 
 constexpr i64 tile = 32;  // channels that are compared side by side
 
@@ -69,6 +80,10 @@ MICA_FLOATING(double)
 
 template <class T>
 void max_pool2d_forward(Cpu& cpu, const Pool2dDims& d, const T* x, T* y) {
+  if constexpr (std::is_same_v<T, float>)
+    if (is_2x2(d)) return parallel_for(cpu, d.n * d.oh, 1 + 16384 / (d.w * d.c + 1), [&](i64 begin, i64 end) {
+      for (i64 i = begin; i < end; ++i) MICA_CALL(pool_row, d.ow, d.c, d.w * d.c, x + i * 2 * d.w * d.c, y + i * d.ow * d.c);
+    });
   parallel_for(cpu, d.n, 1, [&](i64 begin, i64 end) {
     for (i64 n = begin; n < end; ++n) pool_one(d, x + n * d.h * d.w * d.c, y + n * d.oh * d.ow * d.c);
   });
@@ -76,6 +91,11 @@ void max_pool2d_forward(Cpu& cpu, const Pool2dDims& d, const T* x, T* y) {
 
 template <class T>
 void max_pool2d_backward(Cpu& cpu, const Pool2dDims& d, const T* x, const T* gy, T* gx) {
+  if constexpr (std::is_same_v<T, float>)
+    if (is_2x2(d)) return parallel_for(cpu, d.n * d.oh, 1 + 16384 / (d.w * d.c + 1), [&](i64 begin, i64 end) {
+      for (i64 i = begin; i < end; ++i)
+        MICA_CALL(unpool_row, d.ow, d.c, d.w * d.c, x + i * 2 * d.w * d.c, gy + i * d.ow * d.c, gx + i * 2 * d.w * d.c);
+    });
   parallel_for(cpu, d.n, 1, [&](i64 begin, i64 end) {
     for (i64 n = begin; n < end; ++n)
       unpool_one(d, x + n * d.h * d.w * d.c, gy + n * d.oh * d.ow * d.c, gx + n * d.h * d.w * d.c);

@@ -30,7 +30,8 @@ void limit_instruction_set(InstructionSet most);
 #endif
 
 // Every Vector has: load and store of 16 floats or of the first `count` (others read as 0), broadcast, + − ·,
-// multiply_add (a·b + c), max (b where either is NaN or they are equal), and where_positive (b where !(a <= 0), else 0).
+// multiply_add (a·b + c), max (b where either is NaN or they are equal), where_positive (b where !(a <= 0), else 0), and
+// where_beats (a where x > y or x is NaN, else b).
 // registers: how many accumulators a loop may hold beside its operands.
 
 namespace portable {
@@ -55,6 +56,9 @@ struct Vector {
   friend Vector multiply_add(const Vector& a, const Vector& b, const Vector& c) { return a * b + c; }
   friend Vector max(const Vector& a, const Vector& b) { return make([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
   friend Vector where_positive(const Vector& a, const Vector& b) { return make([&](int i) { return a.v[i] <= 0 ? 0.0F : b.v[i]; }); }
+  friend Vector where_beats(const Vector& x, const Vector& y, const Vector& a, const Vector& b) {
+    return make([&](int i) { return (x.v[i] > y.v[i]) | (x.v[i] != x.v[i]) ? a.v[i] : b.v[i]; });
+  }
 };
 
 }  // namespace portable
@@ -87,6 +91,12 @@ MICA_OP Vector multiply_add(const Vector& a, const Vector& b, const Vector& c) {
 MICA_OP Vector max(const Vector& a, const Vector& b) { return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)}; }
 MICA_OP __m256 where_positive(__m256 a, __m256 b) { return _mm256_andnot_ps(_mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_LE_OQ), b); }
 MICA_OP Vector where_positive(const Vector& a, const Vector& b) { return {where_positive(a.low, b.low), where_positive(a.high, b.high)}; }
+MICA_OP __m256 where_beats(__m256 x, __m256 y, __m256 a, __m256 b) {
+  return _mm256_blendv_ps(b, a, _mm256_or_ps(_mm256_cmp_ps(x, y, _CMP_GT_OQ), _mm256_cmp_ps(x, x, _CMP_UNORD_Q)));
+}
+MICA_OP Vector where_beats(const Vector& x, const Vector& y, const Vector& a, const Vector& b) {
+  return {where_beats(x.low, y.low, a.low, b.low), where_beats(x.high, y.high, a.high, b.high)};
+}
 
 }  // namespace avx2
 #pragma GCC pop_options
@@ -114,6 +124,10 @@ MICA_OP Vector multiply_add(const Vector& a, const Vector& b, const Vector& c) {
 MICA_OP Vector max(const Vector& a, const Vector& b) { return {_mm512_maskz_max_ps(0xffff, a.v, b.v)}; }
 MICA_OP Vector where_positive(const Vector& a, const Vector& b) {
   return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a.v, _mm512_setzero_ps(), _CMP_NLE_UQ), b.v)};
+}
+MICA_OP Vector where_beats(const Vector& x, const Vector& y, const Vector& a, const Vector& b) {
+  const unsigned wins = _mm512_cmp_ps_mask(x.v, y.v, _CMP_GT_OQ) | _mm512_cmp_ps_mask(x.v, x.v, _CMP_UNORD_Q);
+  return {_mm512_mask_mov_ps(b.v, static_cast<__mmask16>(wins), a.v)};
 }
 
 }  // namespace avx512
