@@ -117,7 +117,8 @@ void take_tile(const Image image, const float* pixels, i64 top, i64 left, float*
 
 // The other way: transforms a tile's products into pixels, with a bias if there is one.
 template <int run, auto transform, int Size, bool whole>
-void put_tile(const Image image, const float* points, const float* bias, i64 top, i64 left, const std::array<int, 2> overlap, float* pixels) {
+void put_tile(const Image image, const float* points, const float* bias, i64 top, i64 left, const std::array<int, 2> overlap,
+              float* pixels) {
   for (i64 c = 0; c < image.c; c += 16, points += block_step<run>) {
     Vector tile[4][4], result[Size][Size];
 #pragma GCC unroll 16
@@ -138,7 +139,8 @@ inline bool is_inside(const Image& image, i64 top, i64 left, int size) {
 
 // A run of tiles in turn; `offset` is that of an image's first tile.
 template <int run, auto transform, int Size>
-inline void take_tiles(const Image& image, const std::array<i64, 2>& offset, int tiles, TileWalk& walk, const float* images, float* points) {
+inline void take_tiles(const Image& image, const std::array<i64, 2>& offset, int tiles, TileWalk& walk, const float* images,
+                       float* points) {
   for (int t = 0; t < tiles; ++t, walk.next(), points += 16) {
     const i64 top = 2 * walk.i + offset[0], left = 2 * walk.j + offset[1];
     const float* pixels = images + walk.n * image.size();
@@ -198,9 +200,11 @@ __attribute__((noinline)) void products(i64 c, i64 o, const float* v, const floa
   static_assert(run % rows == 0);
   for (int e = 0; e < 16; ++e, v += point_step<run>, u += c * o, m += point_step<run>)
     for (int row = 0; row < run * 16; row += rows * 16) {
+      float* to = m + row;
       i64 k = 0;
-      for (; k + 16 * columns <= o; k += 16 * columns) product_block<run, rows, columns>(c, o, v + row, u + k, m + k / 16 * block_step<run> + row);
-      for (; k < o; k += 16) product_block<run, rows, 1>(c, o, v + row, u + k, m + k / 16 * block_step<run> + row);
+      for (; k + 16 * columns <= o; k += 16 * columns, to += columns * block_step<run>)
+        product_block<run, rows, columns>(c, o, v + row, u + k, to);
+      for (; k < o; k += 16, to += block_step<run>) product_block<run, rows, 1>(c, o, v + row, u + k, to);
     }
 }
 

@@ -57,7 +57,7 @@ struct Vector {
   friend Vector max(const Vector& a, const Vector& b) { return make([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
   friend Vector where_positive(const Vector& a, const Vector& b) { return make([&](int i) { return a.v[i] <= 0 ? 0.0F : b.v[i]; }); }
   friend Vector where_beats(const Vector& x, const Vector& y, const Vector& a, const Vector& b) {
-    return make([&](int i) { return (x.v[i] > y.v[i]) | (x.v[i] != x.v[i]) ? a.v[i] : b.v[i]; });
+    return make([&](int i) { return x.v[i] > y.v[i] || x.v[i] != x.v[i] ? a.v[i] : b.v[i]; });
   }
 };
 
