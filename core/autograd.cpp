@@ -123,7 +123,7 @@ void backward(const std::vector<Tensor>& tensors, const std::vector<Tensor>& gys
   };
   for (std::size_t i = 0; i < tensors.size(); ++i) deliver(*tensors[i].grad_meta(), gys[i]);
   while (!pending.empty()) {
-    const Pending current = std::move(pending.begin()->second);
+    Pending current = std::move(pending.begin()->second);
     pending.erase(pending.begin());
     Node& node = *current.node;
     if (!node.backward)
@@ -133,6 +133,7 @@ void backward(const std::vector<Tensor>& tensors, const std::vector<Tensor>& gys
     const Backward run = std::move(node.backward);
     node.backward = nullptr;
     Gradients gradients = run(current.gy);
+    current.gy = Tensor();  // so that a gradient which is gy itself may have it for its own
     if (gradients.size() != node.inputs.size())
       throw GraphError(fmt::format("backward of {}: {} gradients for {} inputs", node.name, gradients.size(),
                                    node.inputs.size()));

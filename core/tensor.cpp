@@ -157,7 +157,10 @@ Tensor Tensor::detach() const { return view(shape(), checked().offset); }
 
 Tensor Tensor::clone() const {
   Tensor y = empty(shape(), dtype(), device());
-  if (numel() > 0) std::memcpy(y.raw_data(), raw_data(), static_cast<std::size_t>(numel()) * size_of(dtype()));
+  dispatch(*this, [&](auto& context, auto t) {
+    using T = decltype(t);
+    kernels::convert(context, numel(), static_cast<const T*>(data<T>()), y.data<T>());
+  });
   record("clone", y, {*this}, [](const Tensor& gy) -> Gradients { return {gy}; });
   return y;
 }

@@ -107,7 +107,7 @@ struct Gelu {  // x·Φ(x), Φ the normal distribution, φ = Φ' its density
     const T density = math::exp(T(-0.5) * x * x) * T(0.39894228040143267794);  // 1/√(2π)
     return gy * (probability(x) + x * density);
   }
-  template <class T> MICA_FUNCTION static T probability(T x) { return T(0.5) * math::erfc(-x * T(0.70710678118654752440)); }
+  template <class T> MICA_FUNCTION static T probability(T x) { return T(0.5) + T(0.5) * math::erf(x * T(0.70710678118654752440)); }
 };
 struct GeluTanh {  // x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
   static constexpr Keeps keeps = Keeps::input;
@@ -136,6 +136,11 @@ struct Square {
   static constexpr Keeps keeps = Keeps::input;
   template <class T> MICA_FUNCTION T forward(T x) const { return x * x; }
   template <class T> MICA_FUNCTION T grad(T x, T gy) const { return gy * (T(2) * x); }
+};
+struct Cube {
+  static constexpr Keeps keeps = Keeps::input;
+  template <class T> MICA_FUNCTION T forward(T x) const { return x * x * x; }
+  template <class T> MICA_FUNCTION T grad(T x, T gy) const { return gy * (T(3) * (x * x)); }
 };
 struct PowScalar {  // x^exponent
   static constexpr Keeps keeps = Keeps::input;

@@ -1,4 +1,4 @@
-// Layer normalisation of the rows of a matrix. f32 and f64, sums in f64. With x̂ = (x − mean)·r, r = 1/√(var + eps), where
+// Layer normalisation of the rows of a matrix. f32 and f64, long sums in f64. With x̂ = (x − mean)·r, r = 1/√(var + eps), where
 // var is the biased variance of the row:
 //   y = x̂·w + b        gx = r·(h − mean(h) − x̂·mean(h·x̂)), h = gy·w        gw = Σ_rows gy·x̂        gb = Σ_rows gy
 #pragma once

@@ -78,6 +78,7 @@ Tensor pow(const Tensor& a, const Tensor& b) { return binary<kernels::Pow>("pow"
 
 Tensor pow(const Tensor& x, double exponent) {
   if (exponent == 2) return unary<kernels::Square>("pow", x);
+  if (exponent == 3) return unary<kernels::Cube>("pow", x);
   if (exponent == 0.5) return unary<kernels::Sqrt>("pow", x);
   return unary("pow", x, kernels::PowScalar{exponent});
 }

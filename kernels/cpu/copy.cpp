@@ -1,6 +1,8 @@
 #include <mica/kernels/copy.h>
 #include <mica/kernels/cpu/walk.h>
 
+#include <cstring>
+
 namespace mica::kernels {
 
 constexpr i64 grain = 16384;  // elements that are worth a thread
@@ -18,6 +20,16 @@ void convert(Cpu& cpu, i64 n, const From* x, To* y) {
 }
 
 namespace {
+
+// A call of memmove costs more than a short row does.
+template <class T>
+void copy_row(i64 length, const T* from, T* to) {
+  constexpr i64 step = 64 / static_cast<i64>(sizeof(T));
+  if (length > 16 * step) return static_cast<void>(std::copy(from, from + length, to));
+  i64 i = 0;
+  for (; i + step <= length; i += step) std::memcpy(to + i, from + i, 64);
+  for (; i < length; ++i) to[i] = from[i];
+}
 
 constexpr i64 block = 16;
 
@@ -72,7 +84,7 @@ void strided_copy(Cpu& cpu, int rank, const Sizes& sizes, const Sizes& x_strides
   walk.for_each_row(cpu, [&](const std::array<i64, 2>& at, i64 length) {
     const T* from = x + at[0];
     T* to = y + at[1];
-    if (x_step == 1 && y_step == 1) std::copy(from, from + length, to);
+    if (x_step == 1 && y_step == 1) copy_row(length, from, to);
     else if (x_step == 0 && y_step == 1) std::fill(to, to + length, *from);
     else for (i64 i = 0; i < length; ++i) to[i * y_step] = from[i * x_step];
   });

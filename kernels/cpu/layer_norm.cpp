@@ -1,4 +1,4 @@
-#include <mica/kernels/cpu/parallel.h>
+#include <mica/kernels/cpu/lane_sum.h>
 #include <mica/kernels/layer_norm.h>
 
 #include <cmath>
@@ -6,29 +6,14 @@
 namespace mica::kernels {
 namespace {
 
-constexpr i64 lanes = 16, tile = 64;
-
-// Σ f(i) over a row, in f64, by interleaved partial sums that become vector code.
-template <class F>
-MICA_INLINE double sum_of(i64 n, const F& f) {
-  double total[lanes] = {};
-  i64 i = 0;
-  for (; i + lanes <= n; i += lanes)
-    for (i64 lane = 0; lane < lanes; ++lane) total[lane] += f(i + lane);
-  for (; i < n; ++i) total[0] += f(i);
-  for (i64 lane = 1; lane < lanes; ++lane) total[0] += total[lane];
-  return total[0];
-}
+constexpr i64 tile = 64;
 
 template <class T>
 MICA_INLINE void forward_row(i64 n, double eps, const T* x, const T* w, const T* b, T* y, T* mean, T* inverse_std) {
   const double size = static_cast<double>(n);
-  const double m = sum_of(n, [=](i64 i) __attribute__((always_inline)) { return static_cast<double>(x[i]); }) / size;
-  const double variance = sum_of(n, [=](i64 i) __attribute__((always_inline)) {
-                            const double d = static_cast<double>(x[i]) - m;
-                            return d * d;
-                          }) / size;
-  const T shift = *mean = static_cast<T>(m), scale = *inverse_std = static_cast<T>(1 / std::sqrt(variance + eps));
+  const T shift = *mean = static_cast<T>(lane_sum(n, [=](i64 i) __attribute__((always_inline)) { return x[i]; }) / size);
+  const double squares = lane_sum(n, [=](i64 i) __attribute__((always_inline)) { return (x[i] - shift) * (x[i] - shift); });
+  const T scale = *inverse_std = static_cast<T>(1 / std::sqrt(squares / size + eps));
   if (w && b)
     for (i64 i = 0; i < n; ++i) y[i] = (x[i] - shift) * scale * w[i] + b[i];
   else
@@ -40,21 +25,26 @@ MICA_INLINE void backward_row(i64 n, const T* x, const T* w, T mean, T inverse_s
   const auto h = [=](i64 i) __attribute__((always_inline)) { return w ? gy[i] * w[i] : gy[i]; };
   const auto normalised = [=](i64 i) __attribute__((always_inline)) { return (x[i] - mean) * inverse_std; };
   const double size = static_cast<double>(n);
-  const T a = static_cast<T>(sum_of(n, [=](i64 i) __attribute__((always_inline)) { return static_cast<double>(h(i)); }) / size);
-  const T b = static_cast<T>(sum_of(n, [=](i64 i) __attribute__((always_inline)) { return static_cast<double>(h(i) * normalised(i)); }) / size);
+  const T a = static_cast<T>(lane_sum(n, [=](i64 i) __attribute__((always_inline)) { return h(i); }) / size);
+  const T b = static_cast<T>(lane_sum(n, [=](i64 i) __attribute__((always_inline)) { return h(i) * normalised(i); }) / size);
   for (i64 i = 0; i < n; ++i) gx[i] = inverse_std * (h(i) - a - normalised(i) * b);
 }
 
 // Columns [0, count) of the gradients of w and b, summed over all rows.
 template <class T>
 MICA_INLINE void parameter_columns(i64 count, i64 rows, i64 n, const T* x, const T* mean, const T* inverse_std, const T* gy, T* gw, T* gb) {
+  constexpr i64 chunk = 32;  // rows that are summed in T before f64
   double by_w[tile] = {}, by_b[tile] = {};
-  for (i64 row = 0; row < rows; ++row)
-    for (i64 i = 0; i < count; ++i) {
-      const T g = gy[row * n + i];
-      by_w[i] += static_cast<double>(g * ((x[row * n + i] - mean[row]) * inverse_std[row]));
-      by_b[i] += static_cast<double>(g);
-    }
+  for (i64 first = 0; first < rows; first += chunk) {
+    T part_w[tile] = {}, part_b[tile] = {};
+    for (i64 row = first; row < std::min(rows, first + chunk); ++row)
+      for (i64 i = 0; i < count; ++i) {
+        const T g = gy[row * n + i];
+        part_w[i] += g * ((x[row * n + i] - mean[row]) * inverse_std[row]);
+        part_b[i] += g;
+      }
+    for (i64 i = 0; i < count; ++i) by_w[i] += static_cast<double>(part_w[i]), by_b[i] += static_cast<double>(part_b[i]);
+  }
   for (i64 i = 0; i < count; ++i) {
     if (gw) gw[i] = static_cast<T>(by_w[i]);
     if (gb) gb[i] = static_cast<T>(by_b[i]);
@@ -71,7 +61,8 @@ MICA_INLINE void parameter_columns(i64 count, i64 rows, i64 n, const T* x, const
     else backward_row(n, x, static_cast<const T*>(nullptr), mean, inverse_std, gy, gx);                                        \
   }                                                                                                                            \
   HOT void parameter_run(i64 count, i64 rows, i64 n, const T* x, const T* mean, const T* inverse_std, const T* gy, T* gw, T* gb) { \
-    parameter_columns(count == tile ? tile : count, rows, n, x, mean, inverse_std, gy, gw, gb);                                \
+    if (count == tile) parameter_columns(tile, rows, n, x, mean, inverse_std, gy, gw, gb);                                     \
+    else parameter_columns(count, rows, n, x, mean, inverse_std, gy, gw, gb);                                                  \
   }
 MICA_LAYER_NORM(MICA_HOT, float)
 MICA_LAYER_NORM(, double)

@@ -1,4 +1,4 @@
-#include <mica/kernels/cpu/parallel.h>
+#include <mica/kernels/cpu/lane_sum.h>
 #include <mica/kernels/nll_loss.h>
 
 namespace mica::kernels {
@@ -22,6 +22,8 @@ double line_loss(const NllDims& d, const T* y, i64 target, const T* weight) {
   if (target == d.ignore_index) return 0;
   const double loss = -static_cast<double>(weight_of(weight, target)) * static_cast<double>(y[target * d.inner]);
   if (d.smoothing == 0) return loss;
+  if (!weight && d.inner == 1)
+    return (1 - d.smoothing) * loss - d.smoothing / static_cast<double>(d.classes) * lane_sum(d.classes, [=](i64 c) { return y[c]; });
   double all = 0;
   for (i64 c = 0; c < d.classes; ++c) all -= static_cast<double>(weight_of(weight, c)) * static_cast<double>(y[c * d.inner]);
   return (1 - d.smoothing) * loss + d.smoothing / static_cast<double>(d.classes) * all;
@@ -56,7 +58,9 @@ void nll_loss_backward(Cpu& cpu, const NllDims& d, const i64* target, const T* w
       const i64 t = target[line];
       const bool ignored = t == d.ignore_index;
       const double g = -by * static_cast<double>(gloss[d.reduction == Reduction::none ? line : 0]);
-      for (i64 c = 0; c < d.classes; ++c)
+      const T share = ignored ? T(0) : static_cast<T>(g * soft);
+      if (d.inner == 1 && (!weight || share == T(0))) std::fill(to, to + d.classes, share);
+      else for (i64 c = 0; c < d.classes; ++c)
         to[c * d.inner] = ignored || soft == 0 ? T(0) : static_cast<T>(g * soft * static_cast<double>(weight_of(weight, c)));
       if (!ignored) to[t * d.inner] += static_cast<T>(g * hard * static_cast<double>(weight_of(weight, t)));
     }

@@ -87,6 +87,32 @@ MICA_LOOPS(, Sum<double>, double)
 MICA_LOOPS(, LargestDouble, double)
 MICA_LOOPS(, SmallestDouble, double)
 
+// The gradient of an extremum: how many of n elements equal it, and each one's share.
+template <class T> MICA_INLINE bool equals(T v, T best, bool nan_equal) { return (v == best) | (nan_equal & (v != v) & (best != best)); }
+
+#define MICA_EXTREMUM_GRADIENT(HOT, T)                                                                                                        \
+  HOT i64 count_row(i64 n, const T* x, i64 step, T best, bool nan_equal) {                                                                    \
+    std::int32_t count = 0;                                                                                                                   \
+    if (step == 1) for (i64 i = 0; i < n; ++i) count += equals(x[i], best, nan_equal);                                                        \
+    else for (i64 i = 0; i < n; ++i) count += equals(x[i * step], best, nan_equal);                                                           \
+    return count;                                                                                                                             \
+  }                                                                                                                                           \
+  HOT void share_row(i64 n, const T* x, i64 step, T best, bool nan_equal, T share, T none, T* gx) {                                           \
+    if (step == 1) for (i64 i = 0; i < n; ++i) gx[i] = equals(x[i], best, nan_equal) ? share : none;                                          \
+    else for (i64 i = 0; i < n; ++i) gx[i * step] = equals(x[i * step], best, nan_equal) ? share : none;                                      \
+  }                                                                                                                                           \
+  HOT void count_columns(i64 width, i64 n, const T* x, i64 step, const T* best, bool nan_equal, i64* count) {                                 \
+    for (i64 i = 0; i < n; ++i)                                                                                                               \
+      for (i64 lane = 0; lane < width; ++lane) count[lane] += equals(x[i * step + lane], best[lane], nan_equal);                              \
+  }                                                                                                                                           \
+  HOT void share_columns(i64 width, i64 n, const T* x, i64 step, const T* best, bool nan_equal, const T* share, const T* none, T* gx) {       \
+    for (i64 i = 0; i < n; ++i)                                                                                                               \
+      for (i64 lane = 0; lane < width; ++lane)                                                                                                \
+        gx[i * step + lane] = equals(x[i * step + lane], best[lane], nan_equal) ? share[lane] : none[lane];                                   \
+  }
+MICA_EXTREMUM_GRADIENT(MICA_HOT, float)
+MICA_EXTREMUM_GRADIENT(, double)
+
 // ---- walking ----
 
 i64 count_of(const Walk<1>& walk) { return walk.rows() * walk.row_length(); }
@@ -105,37 +131,46 @@ void for_each_run(const Walk<1>& region, const T* x, i64 begin, i64 end, const F
   }
 }
 
+// How outputs are dealt out: a job is one of them, or up to `tile` neighbours where x is contiguous along the outputs.
+struct Jobs {
+  Walk<1> outputs, inputs;
+  bool columns;
+  i64 length, width, a_row, count;  // of the reduced region; outputs of a job; jobs of a row of outputs; jobs
+
+  Jobs(const Region& kept, const Region& reduced)
+      : outputs(kept.rank, kept.sizes, {kept.strides}), inputs(reduced.rank, reduced.sizes, {reduced.strides}) {
+    columns = outputs.row_stride(0) == 1 && outputs.row_length() > 1 && inputs.row_stride(0) != 1;
+    length = count_of(inputs);
+    width = columns ? std::min(tile, outputs.row_length()) : 1;
+    a_row = (outputs.row_length() + width - 1) / width;
+    count = outputs.rows() * a_row;
+  }
+  i64 first(i64 job) const { return job / a_row * outputs.row_length() + job % a_row * width; }  // its first output
+  i64 wide(i64 job) const { return std::min(width, outputs.row_length() - job % a_row * width); }
+};
+
 // finish(output, R, lane) for every output. R's partial results of one output are merged in an order of the sizes alone.
 template <class R, class T, class Finish>
 void reduce(Cpu& cpu, const Region& kept, const Region& reduced, const T* x, const Finish& finish) {
-  const Walk<1> outputs(kept.rank, kept.sizes, {kept.strides}), inputs(reduced.rank, reduced.sizes, {reduced.strides});
-  const i64 count = count_of(outputs), length = count_of(inputs);
-  if (count == 0) return;
-  const bool columns = outputs.row_stride(0) == 1 && outputs.row_length() > 1 && inputs.row_stride(0) != 1;
-  const i64 width = columns ? std::min(tile, outputs.row_length()) : 1;                    // outputs of one job
-  const i64 jobs_a_row = columns ? (outputs.row_length() + width - 1) / width : outputs.row_length();
-  const i64 jobs = outputs.rows() * jobs_a_row;
+  const Jobs jobs(kept, reduced);
+  if (jobs.count == 0) return;
   // A job over a long region is cut into pieces, so that few outputs still use all threads.
-  const i64 pieces = std::max<i64>(1, std::min(length * width / piece, (length + 7) / 8));
-  R* partial = pieces > 1 ? cpu.scratch<R>(static_cast<std::size_t>(jobs * pieces)) : nullptr;
+  const i64 length = jobs.length, pieces = std::max<i64>(1, std::min(length * jobs.width / piece, (length + 7) / 8));
+  R* partial = pieces > 1 ? cpu.scratch<R>(static_cast<std::size_t>(jobs.count * pieces)) : nullptr;
   const auto run = [&](i64 job, i64 p, R& r) {
-    const i64 first = job / jobs_a_row * outputs.row_length() + job % jobs_a_row * width;
-    const i64 wide = std::min(width, outputs.row_length() - job % jobs_a_row * width);
-    const T* from = x + offset_of(outputs, first);
-    r.start(columns ? wide : lanes);
-    for_each_run(inputs, from, length * p / pieces, length * (p + 1) / pieces, [&](const T* at, i64 n, i64 position) {
-      if (columns) run_columns(r, wide, n, at, inputs.row_stride(0), static_cast<std::int32_t>(position));
-      else run_row(r, n, at, inputs.row_stride(0), static_cast<std::int32_t>(position));
+    const i64 step = jobs.inputs.row_stride(0);
+    r.start(jobs.columns ? jobs.width : lanes);
+    for_each_run(jobs.inputs, x + offset_of(jobs.outputs, jobs.first(job)), length * p / pieces, length * (p + 1) / pieces, [&](const T* at, i64 n, i64 position) {
+      if (jobs.columns) run_columns(r, jobs.wide(job), n, at, step, static_cast<std::int32_t>(position));
+      else run_row(r, n, at, step, static_cast<std::int32_t>(position));
     });
-    if (!columns)
+    if (!jobs.columns)
       for (i64 lane = 1; lane < lanes; ++lane) r.merge(0, r, lane);
   };
   const auto end = [&](i64 job, const R& r) {
-    const i64 first = job / jobs_a_row * outputs.row_length() + job % jobs_a_row * width;
-    const i64 wide = std::min(width, outputs.row_length() - job % jobs_a_row * width);
-    for (i64 lane = 0; lane < wide; ++lane) finish(first + lane, r, lane);
+    for (i64 lane = 0; lane < jobs.wide(job); ++lane) finish(jobs.first(job) + lane, r, lane);
   };
-  parallel_for(cpu, jobs * pieces, 1 + piece / (length * width / pieces + 1), [&](i64 begin, i64 stop) {
+  parallel_for(cpu, jobs.count * pieces, 1 + piece / (length * jobs.width / pieces + 1), [&](i64 begin, i64 stop) {
     for (i64 i = begin; i < stop; ++i) {
       if (pieces > 1) {
         run(i / pieces, i % pieces, partial[i]);
@@ -146,10 +181,10 @@ void reduce(Cpu& cpu, const Region& kept, const Region& reduced, const T* x, con
       }
     }
   });
-  for (i64 job = 0; pieces > 1 && job < jobs; ++job) {
+  for (i64 job = 0; pieces > 1 && job < jobs.count; ++job) {
     R& total = partial[job * pieces];
     for (i64 p = 1; p < pieces; ++p)
-      for (i64 lane = 0; lane < width; ++lane) total.merge(lane, partial[job * pieces + p], lane);
+      for (i64 lane = 0; lane < jobs.width; ++lane) total.merge(lane, partial[job * pieces + p], lane);
     end(job, total);
   }
 }
@@ -177,20 +212,25 @@ void extremum(Cpu& cpu, Extremum which, const Region& kept, const Region& reduce
 
 template <class T>
 void extremum_backward(Cpu& cpu, const Region& kept, const Region& reduced, bool nan_equal, const T* x, const T* y, const T* gy, T* gx) {
-  const Walk<1> outputs(kept.rank, kept.sizes, {kept.strides}), inputs(reduced.rank, reduced.sizes, {reduced.strides});
-  const i64 length = count_of(inputs), step = inputs.row_stride(0);
-  parallel_for(cpu, count_of(outputs), 1 + piece / (length + 1), [&](i64 begin, i64 end) {
-    for (i64 output = begin; output < end; ++output) {
-      const i64 offset = offset_of(outputs, output);
-      const T best = y[output];
-      const auto equals = [=](T v) { return v == best || (nan_equal && v != v && best != best); };
-      i64 count = 0;
-      for_each_run(inputs, x + offset, 0, length, [&](const T* at, i64 n, i64) {
-        for (i64 i = 0; i < n; ++i) count += equals(at[i * step]);
+  const Jobs jobs(kept, reduced);
+  parallel_for(cpu, jobs.count, 1 + piece / (jobs.length * jobs.width + 1), [&](i64 begin, i64 end) {
+    for (i64 job = begin; job < end; ++job) {
+      const i64 first = jobs.first(job), wide = jobs.wide(job), step = jobs.inputs.row_stride(0);
+      const T* from = x + offset_of(jobs.outputs, first);
+      i64 equals[tile] = {};
+      T share[tile], none[tile];
+      for_each_run(jobs.inputs, from, 0, jobs.length, [&](const T* at, i64 n, i64) {
+        if (jobs.columns) count_columns(wide, n, at, step, y + first, nan_equal, equals);
+        else equals[0] += count_row(n, at, step, y[first], nan_equal);
       });
-      const T share = gy[output] / static_cast<T>(count), none = count == 0 ? std::numeric_limits<T>::quiet_NaN() : T(0);
-      for_each_run(inputs, x + offset, 0, length, [&](const T* at, i64 n, i64) {
-        for (i64 i = 0; i < n; ++i) gx[at + i * step - x] = equals(at[i * step]) ? share : none;
+      for (i64 lane = 0; lane < wide; ++lane) {
+        share[lane] = gy[first + lane] / static_cast<T>(equals[lane]);
+        none[lane] = equals[lane] == 0 ? std::numeric_limits<T>::quiet_NaN() : T(0);
+      }
+      for_each_run(jobs.inputs, from, 0, jobs.length, [&](const T* at, i64 n, i64) {
+        T* to = gx + (at - x);
+        if (jobs.columns) share_columns(wide, n, at, step, y + first, nan_equal, share, none, to);
+        else share_row(n, at, step, y[first], nan_equal, share[0], none[0], to);
       });
     }
   });

@@ -1,6 +1,6 @@
 // `lanes` neighbours go side by side in vector registers: along a line where it is contiguous (inner = 1), otherwise
 // as many lines at once.
-#include <mica/kernels/cpu/parallel.h>
+#include <mica/kernels/cpu/lane_sum.h>
 #include <mica/kernels/math.h>
 #include <mica/kernels/softmax.h>
 
@@ -27,28 +27,16 @@ MICA_INLINE T largest_of(i64 n, const T* x) {
   return best[0];
 }
 
-// Σ f(i) over a line, in f64.
-template <class F>
-MICA_INLINE double sum_of(i64 n, const F& f) {
-  double total[lanes] = {};
-  i64 i = 0;
-  for (; i + lanes <= n; i += lanes)
-    for (i64 lane = 0; lane < lanes; ++lane) total[lane] += static_cast<double>(f(i + lane));
-  for (; i < n; ++i) total[0] += static_cast<double>(f(i));
-  for (i64 lane = 1; lane < lanes; ++lane) total[0] += total[lane];
-  return total[0];
-}
-
 template <bool logarithm, class T>
 MICA_INLINE void forward_line(i64 n, const T* x, T* y) {
   const T largest = largest_of(n, x);
   if (logarithm) {
-    const double total = sum_of(n, [=](i64 i) __attribute__((always_inline)) { return math::exp(x[i] - largest); });
+    const double total = lane_sum(n, [=](i64 i) __attribute__((always_inline)) { return math::exp(x[i] - largest); });
     const T log_total = static_cast<T>(std::log(total));
     for (i64 i = 0; i < n; ++i) y[i] = x[i] - largest - log_total;
   } else {
     for (i64 i = 0; i < n; ++i) y[i] = math::exp(x[i] - largest);
-    const T by = static_cast<T>(1 / sum_of(n, [=](i64 i) __attribute__((always_inline)) { return y[i]; }));
+    const T by = static_cast<T>(1 / lane_sum(n, [=](i64 i) __attribute__((always_inline)) { return y[i]; }));
     for (i64 i = 0; i < n; ++i) y[i] *= by;
   }
 }
@@ -56,10 +44,10 @@ MICA_INLINE void forward_line(i64 n, const T* x, T* y) {
 template <bool logarithm, class T>
 MICA_INLINE void backward_line(i64 n, const T* y, const T* gy, T* gx) {
   if (logarithm) {
-    const T total = static_cast<T>(sum_of(n, [=](i64 i) __attribute__((always_inline)) { return gy[i]; }));
+    const T total = static_cast<T>(lane_sum(n, [=](i64 i) __attribute__((always_inline)) { return gy[i]; }));
     for (i64 i = 0; i < n; ++i) gx[i] = gy[i] - math::exp(y[i]) * total;
   } else {
-    const T total = static_cast<T>(sum_of(n, [=](i64 i) __attribute__((always_inline)) { return gy[i] * y[i]; }));
+    const T total = static_cast<T>(lane_sum(n, [=](i64 i) __attribute__((always_inline)) { return gy[i] * y[i]; }));
     for (i64 i = 0; i < n; ++i) gx[i] = y[i] * (gy[i] - total);
   }
 }
