@@ -31,21 +31,25 @@ MICA_FUNCTION float with_sign_of(float magnitude, float sign) {
 // 2^n for n in [−126, 127].
 MICA_FUNCTION float power_of_two(std::int32_t n) { return from_bits((n + 127) << 23); }
 
-// x = n·ln 2 + r with |r| ≤ ln 2 / 2, then e^r by a polynomial, and 2^n in two halves so that denormals come out right.
-MICA_FUNCTION float exp(float x) {
-  const float bounded = x > 89.0F ? 89.0F : x < -104.0F ? -104.0F : x;  // e^89 = ∞, e^−104 = 0; NaN stays
-  const float magic = 12582912.0F;                                      // 1.5·2^23: adding it rounds to an integer
-  const float shifted = bounded * 1.44269504088896341F + magic, n = shifted - magic;
-  const std::int32_t whole = to_bits(shifted) - to_bits(magic);
-  const float r = (bounded - n * 0.693359375F) + n * 2.12194440e-4F;
+// e^(x − n·ln 2) by a polynomial, where that is at most ln 2 / 2 in size.
+MICA_FUNCTION float exp_near(float x, float n) {
+  const float r = (x - n * 0.693359375F) + n * 2.12194440e-4F;
   float p = 1.9875691500e-4F;
   p = p * r + 1.3981999507e-3F;
   p = p * r + 8.3334519073e-3F;
   p = p * r + 4.1665795894e-2F;
   p = p * r + 1.6666665459e-1F;
   p = p * r + 5.0000001201e-1F;
-  const std::int32_t half = whole >> 1;
-  return (p * (r * r) + r + 1.0F) * power_of_two(half) * power_of_two(whole - half);
+  return p * (r * r) + r + 1.0F;
+}
+
+// x = n·ln 2 + r, and 2^n in two halves so that denormals come out right.
+MICA_FUNCTION float exp(float x) {
+  const float bounded = x > 89.0F ? 89.0F : x < -104.0F ? -104.0F : x;  // e^89 = ∞, e^−104 = 0; NaN stays
+  const float magic = 12582912.0F;                                      // 1.5·2^23: adding it rounds to an integer
+  const float shifted = bounded * 1.44269504088896341F + magic;
+  const std::int32_t whole = to_bits(shifted) - to_bits(magic), half = whole >> 1;
+  return exp_near(bounded, shifted - magic) * power_of_two(half) * power_of_two(whole - half);
 }
 MICA_FUNCTION double exp(double x) { return std::exp(x); }
 
@@ -74,15 +78,21 @@ MICA_FUNCTION float log(float x) {
 }
 MICA_FUNCTION double log(double x) { return std::log(x); }
 
+// e^x for 0 ≤ x < 80, where nothing overflows and nothing is denormal.
+MICA_FUNCTION float exp_moderate(float x) {
+  const float magic = 12582912.0F, shifted = x * 1.44269504088896341F + magic, n = shifted - magic;
+  return exp_near(x, n) * power_of_two(to_bits(shifted) - to_bits(magic));
+}
+
 MICA_FUNCTION float tanh(float x) {
-  const float a = absolute(x), z = x * x;
+  const float a = absolute(x), z = x * x, bounded = a > 20.0F ? 20.0F : a;  // tanh 20 = 1 in f32
   float p = -5.70498872745e-3F;
   p = p * z + 2.06390887954e-2F;
   p = p * z - 5.37397155531e-2F;
   p = p * z + 1.33314422036e-1F;
   p = p * z - 3.33332819422e-1F;
-  const float near = p * z * x + x, far = with_sign_of(1.0F - 2.0F / (exp(2.0F * a) + 1.0F), x);
-  return a < 0.625F ? near : far;
+  const float near = p * z * x + x, far = with_sign_of(1.0F - 2.0F / (exp_moderate(2.0F * bounded) + 1.0F), x);
+  return a < 0.625F ? near : x != x ? x : far;
 }
 MICA_FUNCTION double tanh(double x) { return std::tanh(x); }
 
@@ -143,10 +153,8 @@ MICA_FUNCTION float pow(float x, float y) {
 
   const float b = absolute(y), ax = absolute(x);
   const bool grows = (ax > 1.0F) == (y > 0.0F);               // of |x|^±∞
-  const bool large = b >= 8388608.0F;                         // 2^23: then y is an integer, from 2^24 on an even one
-  const bool integer = ((b + 8388608.0F) - 8388608.0F == b) | large;
-  const bool half_integer = (b * 0.5F + 8388608.0F) - 8388608.0F == b * 0.5F;
-  const bool odd = integer & (large ? (b < 16777216.0F) & (to_bits(b) & 1) : !half_integer);
+  const bool integer = ((b + 8388608.0F) - 8388608.0F == b) | (b >= 8388608.0F);  // from 2^23 on all are, from 2^24 on even
+  const bool odd = integer & (b < 16777216.0F) & ((b * 0.5F + 8388608.0F) - 8388608.0F != b * 0.5F);
   float size = finite;
   size = ax == 0.0F ? (y < 0.0F ? infinity : 0.0F) : size;
   size = ax == infinity ? (y < 0.0F ? 0.0F : infinity) : size;
