@@ -35,19 +35,22 @@ struct Pow {  // a^b; its slope by b is 0 where a is 0 and b is not negative
   }
 };
 
-// Losses between an input a and a target b, before they are averaged or summed.
+// Losses between an input a and a target b, before they are averaged or summed: then all have one gy (`averaged`).
 struct SquaredError {  // (a − b)²
+  static constexpr bool averaged = true;
   template <class T> MICA_FUNCTION T forward(T a, T b) const { return (a - b) * (a - b); }
   template <class T> MICA_FUNCTION T grad_a(T a, T b, T gy) const { return T(2) * (a - b) * gy; }
   template <class T> MICA_FUNCTION T grad_b(T a, T b, T gy) const { return T(2) * (b - a) * gy; }
 };
 struct AbsoluteError {  // |a − b|; the slope at 0 is 0
+  static constexpr bool averaged = true;
   template <class T> MICA_FUNCTION T forward(T a, T b) const { return math::absolute(a - b); }
   template <class T> MICA_FUNCTION T grad_a(T a, T b, T gy) const { return slope(a - b) * gy; }
   template <class T> MICA_FUNCTION T grad_b(T a, T b, T gy) const { return slope(b - a) * gy; }
   template <class T> MICA_FUNCTION static T slope(T d) { return d > T(0) ? T(1) : d < T(0) ? T(-1) : T(0); }
 };
 struct Huber {  // with d = a − b: d²/2 where |d| < delta, otherwise delta·(|d| − delta/2)
+  static constexpr bool averaged = true;
   double delta;
   template <class T> MICA_FUNCTION T forward(T a, T b) const {
     const T d = math::absolute(a - b), bound = static_cast<T>(delta);

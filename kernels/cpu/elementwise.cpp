@@ -4,6 +4,7 @@
 #include <mica/kernels/elementwise.h>
 
 #define MICA_LAMBDA_INLINE __attribute__((always_inline))
+#define MICA_APART __attribute__((noinline))  // or every caller would hold a copy of each portable loop
 #define MICA_KERNELS <mica/kernels/cpu/elementwise_loops.h>
 #include <mica/kernels/cpu/each_instruction_set.h>
 

@@ -61,8 +61,7 @@ MICA_INLINE void parameter_columns(i64 count, i64 rows, i64 n, const T* x, const
     else backward_row(n, x, static_cast<const T*>(nullptr), mean, inverse_std, gy, gx);                                        \
   }                                                                                                                            \
   HOT void parameter_run(i64 count, i64 rows, i64 n, const T* x, const T* mean, const T* inverse_std, const T* gy, T* gw, T* gb) { \
-    if (count == tile) parameter_columns(tile, rows, n, x, mean, inverse_std, gy, gw, gb);                                     \
-    else parameter_columns(count, rows, n, x, mean, inverse_std, gy, gw, gb);                                                  \
+    parameter_columns(count, rows, n, x, mean, inverse_std, gy, gw, gb);                                                       \
   }
 MICA_LAYER_NORM(MICA_HOT, float)
 MICA_LAYER_NORM(, double)

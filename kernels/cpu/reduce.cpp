@@ -64,12 +64,8 @@ MICA_INLINE void add_row(R& r, i64 n, const T* x, i64 step, std::int32_t positio
 // n elements with a step, each `width` neighbours, into as many partial results.
 template <class R, class T>
 MICA_INLINE void add_columns(R& r, i64 width, i64 n, const T* x, i64 step, std::int32_t position) {
-  if (width == tile)
-    for (i64 i = 0; i < n; ++i)
-      for (i64 lane = 0; lane < tile; ++lane) r.add(lane, x[i * step + lane], position + static_cast<std::int32_t>(i));
-  else
-    for (i64 i = 0; i < n; ++i)
-      for (i64 lane = 0; lane < width; ++lane) r.add(lane, x[i * step + lane], position + static_cast<std::int32_t>(i));
+  for (i64 i = 0; i < n; ++i)
+    for (i64 lane = 0; lane < width; ++lane) r.add(lane, x[i * step + lane], position + static_cast<std::int32_t>(i));
 }
 
 // As plain functions, one overload each, because only those can be compiled for several instruction sets.

@@ -99,12 +99,10 @@ MICA_INLINE void backward_lines(i64 count, i64 n, i64 inner, const T* y, const T
 #define MICA_SOFTMAX(HOT, name, logarithm, T)                                                         \
   HOT void name##_run(i64 count, i64 n, i64 inner, const T* x, T* y) {                                \
     if (inner == 1) forward_line<logarithm>(n, x, y);                                                 \
-    else if (count == tile) forward_lines<logarithm>(tile, n, inner, x, y);                           \
     else forward_lines<logarithm>(count, n, inner, x, y);                                             \
   }                                                                                                   \
   HOT void name##_backward_run(i64 count, i64 n, i64 inner, const T* y, const T* gy, T* gx) {         \
     if (inner == 1) backward_line<logarithm>(n, y, gy, gx);                                           \
-    else if (count == tile) backward_lines<logarithm>(tile, n, inner, y, gy, gx);                     \
     else backward_lines<logarithm>(count, n, inner, y, gy, gx);                                       \
   }
 MICA_SOFTMAX(MICA_HOT, softmax, false, float)
