@@ -102,7 +102,7 @@ const Tensor& first_of(const char* name, const std::vector<Tensor>& tensors) {
 Tensor cat(const std::vector<Tensor>& tensors, int given) {
   const Tensor& first = first_of("cat", tensors);
   if (first.rank() == 0) throw ShapeError("cat: a scalar has no dimension to join along; use stack");
-  const int dim = normalize_dim(given, first.rank(), "cat");
+  const int dim = is_nothing(first) ? 0 : normalize_dim(given, first.rank(), "cat");
   std::int64_t total = 0;
   for (const Tensor& x : tensors) {
     require_same_type("cat", first, x);

@@ -61,7 +61,7 @@ def difference(got, want, scale):
     return float(off.max() / max(float(finite.max()) if finite.numel() else 0.0, scale, 1e-30))
 
 
-def compare(attributes, arguments, gradients, got, tolerance):
+def compare(attributes, arguments, gradients, got, tolerance, scale):
     """What is wrong with Mica's answer, or None; and whether PyTorch took the case."""
     try:
         want = oracle.run(attributes, arguments, gradients)
@@ -74,7 +74,7 @@ def compare(attributes, arguments, gradients, got, tolerance):
     incoming = max([float(g.abs().max()) for g in gradients.values() if g.numel()] or [0.0])
     for name, tensor in want.items():
         # What cancels to nothing is compared on the scale of what went in.
-        off = difference(got[name], tensor, incoming if name.startswith("grad.") else 0.0)
+        off = difference(got[name], tensor, incoming if name.startswith("grad.") else scale)
         if not off <= tolerance:
             return f"{name} differs by {off:.3g}", True
     return None, True
@@ -100,7 +100,8 @@ def main():
             if any(quirk(attributes, inputs) for quirk in fuzz_cases.QUIRKS):
                 continue
             dtype = next((t.dtype for t in inputs.values() if t.is_floating_point()), torch.float64)
-            problem, valid = compare(attributes, inputs, gradients, got, 1e-10 if dtype == torch.float64 else fuzz_cases.f32_tolerance(attributes, inputs))
+            tolerance = 1e-10 if dtype == torch.float64 else fuzz_cases.f32_tolerance(attributes)
+            problem, valid = compare(attributes, inputs, gradients, got, tolerance, fuzz_cases.output_scale(attributes, inputs))
             (taken if valid else refused)[attributes["op"]] += 1
             if problem:
                 wrong[attributes["op"]] += 1
