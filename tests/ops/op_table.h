@@ -1,5 +1,5 @@
 // Every op by name, as a function of named arguments and attributes. Names and meanings are torch.nn.functional's, or
-// torch's; global_avg_pool(input) is Mica's own. A new op is one row in op_table.cpp and one function in case_table.cpp,
+// torch's; global_avg_pool(input) is Mica's own. A new op is one row in op_table.cpp and its cases in a case_<family>.cpp,
 // and is then tested by everything that walks the table.
 #pragma once
 

@@ -2,7 +2,7 @@
 """Makes the stored PyTorch results beside this file; run it in an environment with torch, torchvision and safetensors:
     python3 tests/pytorch/make_vectors.py
 
-ops.safetensors      PyTorch's answers to the cases of tests/ops/case_table.cpp, which build/release/tests/op_runner writes
+ops.safetensors      PyTorch's answers to the cases of tests/ops/case_table.h, which build/release/tests/op_runner writes
                      out. Metadata: case id → the case's line; tensors as tests/ops/case_file.h has answers.
 gap_19k.safetensors  ten SGD steps of gap-19k in f64 without dropout: start.<key>, end.<key>, losses.
 transforms.safetensors   torchvision's rotation and crop + resize of one image.
