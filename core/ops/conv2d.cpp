@@ -2,6 +2,7 @@
 #include <mica/core/dispatch.h>
 #include <mica/core/error.h>
 #include <mica/core/ops/conv2d.h>
+#include <mica/core/ops/rearrange.h>
 #include <mica/kernels/conv2d.h>
 
 #include <fmt/format.h>
@@ -69,6 +70,19 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
              });
            return {gx, gw, gb};
          });
+  return y;
+}
+
+// Where the padding after is one more than before, both sides get the larger, and the first row or column is dropped.
+Tensor conv2d_same(const Tensor& x, const Tensor& weight, const Tensor& bias, std::array<std::int64_t, 2> dilation, std::int64_t groups) {
+  if (weight.rank() != 4) return conv2d(x, weight, bias, {{1, 1}, {0, 0}, dilation, groups});  // which says what is wrong
+  Conv2dOptions options{{1, 1}, {}, dilation, groups};
+  for (std::size_t i = 0; i < 2; ++i) options.padding[i] = (dilation[i] * (weight.shape()[2 + i] - 1) + 1) / 2;
+  Tensor y = conv2d(x, weight, bias, options);
+  for (std::size_t i = 0; i < 2; ++i) {
+    const int dim = static_cast<int>(i) - 2;
+    if (dilation[i] * (weight.shape()[2 + i] - 1) % 2 == 1) y = split(y, {1, y.size(dim) - 1}, dim)[1];
+  }
   return y;
 }
 

@@ -16,4 +16,8 @@ struct Conv2dOptions {
 // oh = ⌊(H + 2·padding − dilation·(kh − 1) − 1) / stride⌋ + 1. f32 or f64, all the same.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dOptions& options = {});
 
+// With stride 1 and as much padding as keeps H and W, PyTorch's padding='same': ⌊dilation·(k − 1)/2⌋ before, the rest after.
+Tensor conv2d_same(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, std::array<std::int64_t, 2> dilation = {1, 1},
+                   std::int64_t groups = 1);
+
 }  // namespace mica

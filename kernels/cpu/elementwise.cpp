@@ -3,7 +3,6 @@
 #include <mica/kernels/cpu/walk.h>
 #include <mica/kernels/elementwise.h>
 
-#define MICA_LAMBDA_INLINE __attribute__((always_inline))
 #define MICA_APART __attribute__((noinline))  // or every caller would hold a copy of each portable loop
 #define MICA_KERNELS <mica/kernels/cpu/elementwise_loops.h>
 #include <mica/kernels/cpu/each_instruction_set.h>
@@ -12,13 +11,6 @@ namespace mica::kernels {
 namespace {
 
 constexpr i64 grain = 16384;  // elements that are worth a thread
-
-// f64 is for checking, and is compiled once.
-#define MICA_CALL_FOR(T, f, ...)                            \
-  do {                                                      \
-    if constexpr (sizeof(T) == 8) portable::f(__VA_ARGS__); \
-    else MICA_CALL(f, __VA_ARGS__);                         \
-  } while (false)
 
 Sizes dense_strides(int rank, const Sizes& sizes) {
   Sizes strides{};

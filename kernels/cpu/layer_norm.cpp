@@ -11,8 +11,8 @@ constexpr i64 tile = 64;
 template <class T>
 MICA_INLINE void forward_row(i64 n, double eps, const T* x, const T* w, const T* b, T* y, T* mean, T* inverse_std) {
   const double size = static_cast<double>(n);
-  const T shift = *mean = static_cast<T>(lane_sum(n, [=](i64 i) __attribute__((always_inline)) { return x[i]; }) / size);
-  const double squares = lane_sum(n, [=](i64 i) __attribute__((always_inline)) { return (x[i] - shift) * (x[i] - shift); });
+  const T shift = *mean = static_cast<T>(lane_sum(n, [=](i64 i) MICA_LAMBDA_INLINE { return x[i]; }) / size);
+  const double squares = lane_sum(n, [=](i64 i) MICA_LAMBDA_INLINE { return (x[i] - shift) * (x[i] - shift); });
   const T scale = *inverse_std = static_cast<T>(1 / std::sqrt(squares / size + eps));
   if (w && b)
     for (i64 i = 0; i < n; ++i) y[i] = (x[i] - shift) * scale * w[i] + b[i];
@@ -22,11 +22,11 @@ MICA_INLINE void forward_row(i64 n, double eps, const T* x, const T* w, const T*
 
 template <class T>
 MICA_INLINE void backward_row(i64 n, const T* x, const T* w, T mean, T inverse_std, const T* gy, T* gx) {
-  const auto h = [=](i64 i) __attribute__((always_inline)) { return w ? gy[i] * w[i] : gy[i]; };
-  const auto normalised = [=](i64 i) __attribute__((always_inline)) { return (x[i] - mean) * inverse_std; };
+  const auto h = [=](i64 i) MICA_LAMBDA_INLINE { return w ? gy[i] * w[i] : gy[i]; };
+  const auto normalised = [=](i64 i) MICA_LAMBDA_INLINE { return (x[i] - mean) * inverse_std; };
   const double size = static_cast<double>(n);
-  const T a = static_cast<T>(lane_sum(n, [=](i64 i) __attribute__((always_inline)) { return h(i); }) / size);
-  const T b = static_cast<T>(lane_sum(n, [=](i64 i) __attribute__((always_inline)) { return h(i) * normalised(i); }) / size);
+  const T a = static_cast<T>(lane_sum(n, [=](i64 i) MICA_LAMBDA_INLINE { return h(i); }) / size);
+  const T b = static_cast<T>(lane_sum(n, [=](i64 i) MICA_LAMBDA_INLINE { return h(i) * normalised(i); }) / size);
   for (i64 i = 0; i < n; ++i) gx[i] = inverse_std * (h(i) - a - normalised(i) * b);
 }
 

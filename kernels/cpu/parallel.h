@@ -44,5 +44,6 @@ void parallel_for(const Cpu& cpu, std::int64_t n, std::int64_t grain, const F& f
 #define MICA_HOT
 #endif
 #define MICA_INLINE inline __attribute__((always_inline))
+#define MICA_LAMBDA_INLINE __attribute__((always_inline))  // after a lambda's parameters
 
 }  // namespace mica::kernels

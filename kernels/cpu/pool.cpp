@@ -147,7 +147,7 @@ template <class T>
 MICA_INLINE void average_image(const Pool2dDims& d, const AveragePool& rule, const T* image, T* out) {
   for (i64 i = 0; i < d.oh; ++i)
     for (i64 j = 0; j < d.ow; ++j)
-      with_window(d, rule, i, j, [&](const Span& h, const Span& w, i64 divisor) __attribute__((always_inline)) {
+      with_window(d, rule, i, j, [&](const Span& h, const Span& w, i64 divisor) MICA_LAMBDA_INLINE {
         for (i64 c = 0; c < d.c; c += tile) average(d, rule, image + c, h, w, divisor, std::min(tile, d.c - c), out + (i * d.ow + j) * d.c + c);
       });
 }
@@ -157,7 +157,7 @@ MICA_INLINE void spread_image(const Pool2dDims& d, const AveragePool& rule, cons
   std::fill(gx, gx + d.h * d.w * d.c, T(0));
   for (i64 i = 0; i < d.oh; ++i)
     for (i64 j = 0; j < d.ow; ++j)
-      with_window(d, rule, i, j, [&](const Span& h, const Span& w, i64 divisor) __attribute__((always_inline)) {
+      with_window(d, rule, i, j, [&](const Span& h, const Span& w, i64 divisor) MICA_LAMBDA_INLINE {
         const T* g = gy + (i * d.ow + j) * d.c;
         const T by = static_cast<T>(divisor);
         for (i64 row = h.begin; row < h.end; ++row)

@@ -51,63 +51,14 @@ struct Best {
   }
 };
 
-// n elements of a row into `lanes` partial results; the first is at `position` of the region.
-template <class R, class T>
-MICA_INLINE void add_row(R& r, i64 n, const T* x, i64 step, std::int32_t position) {
-  i64 i = 0;
-  if (step == 1)
-    for (; i + lanes <= n; i += lanes)
-      for (i64 lane = 0; lane < lanes; ++lane) r.add(lane, x[i + lane], position + static_cast<std::int32_t>(i + lane));
-  for (; i < n; ++i) r.add(i % lanes, x[i * step], position + static_cast<std::int32_t>(i));
-}
+}  // namespace
+}  // namespace mica::kernels
 
-// n elements with a step, each `width` neighbours, into as many partial results.
-template <class R, class T>
-MICA_INLINE void add_columns(R& r, i64 width, i64 n, const T* x, i64 step, std::int32_t position) {
-  for (i64 i = 0; i < n; ++i)
-    for (i64 lane = 0; lane < width; ++lane) r.add(lane, x[i * step + lane], position + static_cast<std::int32_t>(i));
-}
+#define MICA_KERNELS <mica/kernels/cpu/reduce_loops.h>
+#include <mica/kernels/cpu/each_instruction_set.h>
 
-// As plain functions, one overload each, because only those can be compiled for several instruction sets.
-#define MICA_LOOPS(HOT, R, T)                                                                                \
-  HOT void run_row(R& r, i64 n, const T* x, i64 step, std::int32_t at) { add_row(r, n, x, step, at); }       \
-  HOT void run_columns(R& r, i64 width, i64 n, const T* x, i64 step, std::int32_t at) { add_columns(r, width, n, x, step, at); }
-using LargestFloat = Best<float, true>;
-using SmallestFloat = Best<float, false>;
-using LargestDouble = Best<double, true>;
-using SmallestDouble = Best<double, false>;
-MICA_LOOPS(MICA_HOT, Sum<float>, float)
-MICA_LOOPS(MICA_HOT, LargestFloat, float)
-MICA_LOOPS(MICA_HOT, SmallestFloat, float)
-MICA_LOOPS(, Sum<double>, double)
-MICA_LOOPS(, LargestDouble, double)
-MICA_LOOPS(, SmallestDouble, double)
-
-// The gradient of an extremum: how many of n elements equal it, and each one's share.
-template <class T> MICA_INLINE bool equals(T v, T best, bool nan_equal) { return (v == best) | (nan_equal & (v != v) & (best != best)); }
-
-#define MICA_EXTREMUM_GRADIENT(HOT, T)                                                                                                        \
-  HOT i64 count_row(i64 n, const T* x, i64 step, T best, bool nan_equal) {                                                                    \
-    std::int32_t count = 0;                                                                                                                   \
-    if (step == 1) for (i64 i = 0; i < n; ++i) count += equals(x[i], best, nan_equal);                                                        \
-    else for (i64 i = 0; i < n; ++i) count += equals(x[i * step], best, nan_equal);                                                           \
-    return count;                                                                                                                             \
-  }                                                                                                                                           \
-  HOT void share_row(i64 n, const T* x, i64 step, T best, bool nan_equal, T share, T none, T* gx) {                                           \
-    if (step == 1) for (i64 i = 0; i < n; ++i) gx[i] = equals(x[i], best, nan_equal) ? share : none;                                          \
-    else for (i64 i = 0; i < n; ++i) gx[i * step] = equals(x[i * step], best, nan_equal) ? share : none;                                      \
-  }                                                                                                                                           \
-  HOT void count_columns(i64 width, i64 n, const T* x, i64 step, const T* best, bool nan_equal, i64* count) {                                 \
-    for (i64 i = 0; i < n; ++i)                                                                                                               \
-      for (i64 lane = 0; lane < width; ++lane) count[lane] += equals(x[i * step + lane], best[lane], nan_equal);                              \
-  }                                                                                                                                           \
-  HOT void share_columns(i64 width, i64 n, const T* x, i64 step, const T* best, bool nan_equal, const T* share, const T* none, T* gx) {       \
-    for (i64 i = 0; i < n; ++i)                                                                                                               \
-      for (i64 lane = 0; lane < width; ++lane)                                                                                                \
-        gx[i * step + lane] = equals(x[i * step + lane], best[lane], nan_equal) ? share[lane] : none[lane];                                   \
-  }
-MICA_EXTREMUM_GRADIENT(MICA_HOT, float)
-MICA_EXTREMUM_GRADIENT(, double)
+namespace mica::kernels {
+namespace {
 
 // ---- walking ----
 
@@ -157,8 +108,9 @@ void reduce(Cpu& cpu, const Region& kept, const Region& reduced, const T* x, con
     const i64 step = jobs.inputs.row_stride(0);
     r.start(jobs.columns ? jobs.width : lanes);
     for_each_run(jobs.inputs, x + offset_of(jobs.outputs, jobs.first(job)), length * p / pieces, length * (p + 1) / pieces, [&](const T* at, i64 n, i64 position) {
-      if (jobs.columns) run_columns(r, jobs.wide(job), n, at, step, static_cast<std::int32_t>(position));
-      else run_row(r, n, at, step, static_cast<std::int32_t>(position));
+      const auto first = static_cast<std::int32_t>(position);
+      if (jobs.columns) MICA_CALL_FOR(T, add_columns, r, jobs.wide(job), n, at, step, first);
+      else MICA_CALL_FOR(T, add_row, r, n, at, step, first);
     });
     if (!jobs.columns)
       for (i64 lane = 1; lane < lanes; ++lane) r.merge(0, r, lane);
@@ -216,8 +168,8 @@ void extremum_backward(Cpu& cpu, const Region& kept, const Region& reduced, bool
       i64 equals[tile] = {};
       T share[tile], none[tile];
       for_each_run(jobs.inputs, from, 0, jobs.length, [&](const T* at, i64 n, i64) {
-        if (jobs.columns) count_columns(wide, n, at, step, y + first, nan_equal, equals);
-        else equals[0] += count_row(n, at, step, y[first], nan_equal);
+        if (jobs.columns) MICA_CALL_FOR(T, count_columns, wide, n, at, step, y + first, nan_equal, equals);
+        else MICA_CALL_FOR(T, count_row, n, at, step, y[first], nan_equal, equals);
       });
       for (i64 lane = 0; lane < wide; ++lane) {
         share[lane] = gy[first + lane] / static_cast<T>(equals[lane]);
@@ -225,8 +177,8 @@ void extremum_backward(Cpu& cpu, const Region& kept, const Region& reduced, bool
       }
       for_each_run(jobs.inputs, from, 0, jobs.length, [&](const T* at, i64 n, i64) {
         T* to = gx + (at - x);
-        if (jobs.columns) share_columns(wide, n, at, step, y + first, nan_equal, share, none, to);
-        else share_row(n, at, step, y[first], nan_equal, share[0], none[0], to);
+        if (jobs.columns) MICA_CALL_FOR(T, share_columns, wide, n, at, step, y + first, nan_equal, share, none, to);
+        else MICA_CALL_FOR(T, share_row, n, at, step, y[first], nan_equal, share[0], none[0], to);
       });
     }
   });

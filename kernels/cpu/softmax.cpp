@@ -31,12 +31,12 @@ template <bool logarithm, class T>
 MICA_INLINE void forward_line(i64 n, const T* x, T* y) {
   const T largest = largest_of(n, x);
   if (logarithm) {
-    const double total = lane_sum(n, [=](i64 i) __attribute__((always_inline)) { return math::exp(x[i] - largest); });
+    const double total = lane_sum(n, [=](i64 i) MICA_LAMBDA_INLINE { return math::exp(x[i] - largest); });
     const T log_total = static_cast<T>(std::log(total));
     for (i64 i = 0; i < n; ++i) y[i] = x[i] - largest - log_total;
   } else {
     for (i64 i = 0; i < n; ++i) y[i] = math::exp(x[i] - largest);
-    const T by = static_cast<T>(1 / lane_sum(n, [=](i64 i) __attribute__((always_inline)) { return y[i]; }));
+    const T by = static_cast<T>(1 / lane_sum(n, [=](i64 i) MICA_LAMBDA_INLINE { return y[i]; }));
     for (i64 i = 0; i < n; ++i) y[i] *= by;
   }
 }
@@ -44,10 +44,10 @@ MICA_INLINE void forward_line(i64 n, const T* x, T* y) {
 template <bool logarithm, class T>
 MICA_INLINE void backward_line(i64 n, const T* y, const T* gy, T* gx) {
   if (logarithm) {
-    const T total = static_cast<T>(lane_sum(n, [=](i64 i) __attribute__((always_inline)) { return gy[i]; }));
+    const T total = static_cast<T>(lane_sum(n, [=](i64 i) MICA_LAMBDA_INLINE { return gy[i]; }));
     for (i64 i = 0; i < n; ++i) gx[i] = gy[i] - math::exp(y[i]) * total;
   } else {
-    const T total = static_cast<T>(lane_sum(n, [=](i64 i) __attribute__((always_inline)) { return gy[i] * y[i]; }));
+    const T total = static_cast<T>(lane_sum(n, [=](i64 i) MICA_LAMBDA_INLINE { return gy[i] * y[i]; }));
     for (i64 i = 0; i < n; ++i) gx[i] = y[i] * (gy[i] - total);
   }
 }

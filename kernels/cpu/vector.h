@@ -29,6 +29,13 @@ void limit_instruction_set(InstructionSet most);
 #define MICA_CALL(f, ...) portable::f(__VA_ARGS__)
 #endif
 
+// The same for loops over f32 or f64 (T): f64 is for checking, and only its portable version is compiled.
+#define MICA_CALL_FOR(T, f, ...)                            \
+  do {                                                      \
+    if constexpr (sizeof(T) == 8) portable::f(__VA_ARGS__); \
+    else MICA_CALL(f, __VA_ARGS__);                         \
+  } while (false)
+
 // Every Vector has: load and store of 16 floats or of the first `count` (others read as 0), broadcast, + − ·,
 // multiply_add (a·b + c), max (b where either is NaN or they are equal), where_positive (b where !(a <= 0), else 0), and
 // where_beats (a where x > y or x is NaN, else b).

@@ -53,10 +53,13 @@ Outputs split_by(Call& c) {
 
 Outputs conv2d_of(Call& c) {
   const Tensor x = c.tensor("input"), weight = c.tensor("weight"), bias = c.optional("bias");
-  Conv2dOptions options{c.pair("stride", Pair{1, 1}), {}, c.pair("dilation", Pair{1, 1}), c.integer("groups", 1)};
-  if (!c.is_text("padding")) options.padding = c.pair("padding", Pair{0, 0});
-  else if (c.text("padding", "") != "valid") throw Error("conv2d: padding is a word other than valid; give one or two numbers");
-  return conv2d(x, weight, bias, options);
+  const std::string padding = c.is_text("padding") ? c.text("padding", "") : "";
+  const Conv2dOptions options{c.pair("stride", Pair{1, 1}), padding.empty() ? c.pair("padding", Pair{0, 0}) : Pair{0, 0},
+                              c.pair("dilation", Pair{1, 1}), c.integer("groups", 1)};
+  if (padding.empty() || padding == "valid") return conv2d(x, weight, bias, options);
+  if (padding != "same") throw Error(fmt::format("conv2d: padding is {}, expected one or two numbers, valid or same", padding));
+  if (options.stride != Pair{1, 1}) throw Error("conv2d: padding 'same' needs a stride of 1; give numbers, or leave stride out");
+  return conv2d_same(x, weight, bias, options.dilation, options.groups);
 }
 
 }  // namespace

@@ -166,6 +166,8 @@ def conv2d(m):
     attributes = {"groups": groups} if groups > 1 or m.chance(0.3) else {}
     maybe(m, attributes, 0.4, stride=lambda: number_or_pair(m, 1, 2, 3, *([0] if m.chance(0.05) else [])), padding=lambda: number_or_pair(m, 0, 1, 2, *([-1] if m.chance(0.05) else [])),
           dilation=lambda: number_or_pair(m, 1, 2))
+    if m.chance(0.15):
+        attributes["padding"] = m.pick("same", "valid")
     if m.chance(0.5):
         arguments["bias"] = m.tensor([o])
     return attributes, arguments
