@@ -14,42 +14,41 @@ kernels::SoftmaxDims check(const char* op, const Tensor& x, int dim) {
   return {x.numel() == 0 ? 0 : x.numel() / (length * inner), length, inner};
 }
 
+struct Plain {
+  template <class T> static void forward(auto& c, const kernels::SoftmaxDims& d, const T* x, T* y) { kernels::softmax_forward(c, d, x, y); }
+  template <class T> static void backward(auto& c, const kernels::SoftmaxDims& d, const T* y, const T* gy, T* gx) {
+    kernels::softmax_backward(c, d, y, gy, gx);
+  }
+};
+struct Logarithm {
+  template <class T> static void forward(auto& c, const kernels::SoftmaxDims& d, const T* x, T* y) { kernels::log_softmax_forward(c, d, x, y); }
+  template <class T> static void backward(auto& c, const kernels::SoftmaxDims& d, const T* y, const T* gy, T* gx) {
+    kernels::log_softmax_backward(c, d, y, gy, gx);
+  }
+};
+
+template <class Kernel>
+Tensor along_dim(const char* op, const Tensor& x, int dim) {
+  const kernels::SoftmaxDims d = check(op, x, dim);
+  Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
+  dispatch_floating(x, [&](auto& context, auto t) {
+    using T = decltype(t);
+    Kernel::template forward<T>(context, d, x.data<T>(), y.data<T>());
+  });
+  record(op, y, {x}, [d, y = Saved(op, y)](const Tensor& gy) -> Gradients {
+    Tensor gx = Tensor::empty(gy.shape(), gy.dtype(), gy.device());
+    dispatch_floating(gy, [&](auto& context, auto t) {
+      using T = decltype(t);
+      Kernel::template backward<T>(context, d, y.get().data<T>(), gy.data<T>(), gx.data<T>());
+    });
+    return {gx};
+  });
+  return y;
+}
+
 }  // namespace
 
-Tensor softmax(const Tensor& x, int dim) {
-  const kernels::SoftmaxDims d = check("softmax", x, dim);
-  Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
-  dispatch_floating(x, [&](auto& context, auto t) {
-    using T = decltype(t);
-    kernels::softmax_forward<T>(context, d, x.data<T>(), y.data<T>());
-  });
-  record("softmax", y, {x}, [d, y = Saved("softmax", y)](const Tensor& gy) -> Gradients {
-    Tensor gx = Tensor::empty(gy.shape(), gy.dtype(), gy.device());
-    dispatch_floating(gy, [&](auto& context, auto t) {
-      using T = decltype(t);
-      kernels::softmax_backward<T>(context, d, y.get().data<T>(), gy.data<T>(), gx.data<T>());
-    });
-    return {gx};
-  });
-  return y;
-}
-
-Tensor log_softmax(const Tensor& x, int dim) {
-  const kernels::SoftmaxDims d = check("log_softmax", x, dim);
-  Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
-  dispatch_floating(x, [&](auto& context, auto t) {
-    using T = decltype(t);
-    kernels::log_softmax_forward<T>(context, d, x.data<T>(), y.data<T>());
-  });
-  record("log_softmax", y, {x}, [d, y = Saved("log_softmax", y)](const Tensor& gy) -> Gradients {
-    Tensor gx = Tensor::empty(gy.shape(), gy.dtype(), gy.device());
-    dispatch_floating(gy, [&](auto& context, auto t) {
-      using T = decltype(t);
-      kernels::log_softmax_backward<T>(context, d, y.get().data<T>(), gy.data<T>(), gx.data<T>());
-    });
-    return {gx};
-  });
-  return y;
-}
+Tensor softmax(const Tensor& x, int dim) { return along_dim<Plain>("softmax", x, dim); }
+Tensor log_softmax(const Tensor& x, int dim) { return along_dim<Logarithm>("log_softmax", x, dim); }
 
 }  // namespace mica
