@@ -104,7 +104,8 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
   const bool from_batch = options.training;
   check(x, {&weight, &bias, &running_mean, &running_var}, from_batch);
   if (running_mean.defined() != running_var.defined())
-    throw Error("batch_norm: expected both running_mean and running_var, or neither");
+    throw Error(fmt::format("batch_norm: expected both running_mean and running_var, or neither, got only {}",
+                            running_mean.defined() ? "running_mean" : "running_var"));
   if (!from_batch && !running_mean.defined()) throw Error("batch_norm: evaluation needs running_mean and running_var; give them, or train");
   const auto given_or = [&](const Tensor& t, double value) { return t.defined() ? t : Tensor::full({x.size(1)}, value, x.dtype(), x.device()); };
   if (x.numel() == 0) {  // nothing to normalise, and no statistics to learn

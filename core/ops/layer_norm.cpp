@@ -12,7 +12,10 @@ namespace {
 void check(const Tensor& x, const Shape& normalized, const Tensor& weight, const Tensor& bias) {
   require_floating("layer_norm", "the input", x);
   const Shape& shape = x.shape();
-  if (normalized.empty() || normalized.size() > shape.size() || !std::equal(normalized.rbegin(), normalized.rend(), shape.rbegin()))
+  if (normalized.empty())
+    throw ShapeError(fmt::format("layer_norm: expected a normalized_shape of one size or more, got none; give the last sizes of the input {}",
+                                 to_string(shape)));
+  if (normalized.size() > shape.size() || !std::equal(normalized.rbegin(), normalized.rend(), shape.rbegin()))
     throw ShapeError(fmt::format("layer_norm: expected an input whose last dimensions are {}, got {}", to_string(normalized), to_string(shape)));
   for (const auto& [name, t] : {std::pair("weight", &weight), std::pair("bias", &bias)}) {
     if (!t->defined()) continue;

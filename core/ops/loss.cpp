@@ -63,7 +63,8 @@ Tensor likelihood(const char* op, const Tensor& y, const Tensor& target, const T
 Tensor cross_entropy_of_probabilities(const Tensor& scores, const Tensor& target, const CrossEntropyOptions& o) {
   require_floating("cross_entropy", "the target of probabilities", target);
   require_same_type("cross_entropy", scores, target);
-  if (o.ignore_index >= 0) throw Error("cross_entropy: a target of probabilities has no class to ignore; leave ignore_index out");
+  if (o.ignore_index >= 0)
+    throw Error(fmt::format("cross_entropy: a target of probabilities has no class to ignore, got ignore_index {}; leave it out", o.ignore_index));
   const int dim = class_dim(scores);
   const double classes = static_cast<double>(scores.size(dim));
   Tensor weighted = log_softmax(scores, dim);

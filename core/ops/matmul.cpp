@@ -51,7 +51,8 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
     if (b.rank() == 2) shape.push_back(b.size(1));
     return plain_matmul(a.reshape({rows, k}), b.reshape({k, b.rank() == 2 ? b.size(1) : 1})).reshape(shape);
   }
-  const Shape batch = broadcast(Shape(shape.begin(), shape.end() - 2), Shape(b.shape().begin(), b.shape().end() - 2), "matmul");
+  const std::string op = fmt::format("matmul of the batches of {} and {}", to_string(a.shape()), to_string(b.shape()));
+  const Shape batch = broadcast(Shape(shape.begin(), shape.end() - 2), Shape(b.shape().begin(), b.shape().end() - 2), op.c_str());
   const std::int64_t count = numel(batch), m = a.size(-2), k = a.size(-1), n = b.size(-1);
   const Tensor each_a = broadcast_to(a, joined(batch, m, k)).reshape({count, m, k});
   const Tensor each_b = broadcast_to(b, joined(batch, k, n)).reshape({count, k, n});

@@ -62,8 +62,10 @@ Tensor transpose(const Tensor& x, int dim0, int dim1) {
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   if (shape == x.shape()) return x;
-  if (broadcast(x.shape(), shape, "broadcast_to") != shape)
-    throw ShapeError(fmt::format("broadcast_to: shape {} cannot become {}", to_string(x.shape()), to_string(shape)));
+  const bool negative = std::any_of(shape.begin(), shape.end(), [](std::int64_t size) { return size < 0; });
+  if (negative || broadcast(x.shape(), shape, "broadcast_to") != shape)
+    throw ShapeError(fmt::format("broadcast_to: shape {} cannot become {}; only sizes of 1 change, and new dimensions come in front",
+                                 to_string(x.shape()), to_string(shape)));
   Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   copy_region(shape, x, broadcast_strides(x.shape(), shape), 0, y, strides_of(shape), 0);
   record("broadcast_to", y, {x}, [](const Tensor& gy) -> Gradients { return {gy}; });
@@ -142,6 +144,7 @@ Tensor stack(const std::vector<Tensor>& tensors, int given) {
   one.insert(one.begin() + dim, 1);
   std::vector<Tensor> parts;
   for (const Tensor& x : tensors) {
+    require_same_type("stack", tensors.front(), x);
     if (x.shape() != shape)
       throw ShapeError(fmt::format("stack: expected tensors of one shape, got {} and {}", to_string(shape), to_string(x.shape())));
     parts.push_back(x.reshape(one));
@@ -183,7 +186,7 @@ std::vector<Tensor> split(const Tensor& x, const std::vector<std::int64_t>& size
 
 std::vector<Tensor> split(const Tensor& x, std::int64_t size, int dim) {
   if (x.rank() == 0) throw ShapeError("split: a scalar has no dimension to cut along");
-  const std::int64_t total = x.size(dim);
+  const std::int64_t total = x.size(normalize_dim(dim, x.rank(), "split"));
   if (size < 0 || (size == 0 && total > 0))
     throw ShapeError(fmt::format("split: expected parts of a size of 1 or more, got {} (input {})", size, to_string(x.shape())));
   std::vector<std::int64_t> sizes;

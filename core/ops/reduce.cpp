@@ -121,7 +121,9 @@ Tensor first_index(const char* name, kernels::Extremum which, const Tensor& x, s
     return index;
   }
   const Tensor flat = x.detach().reshape({x.numel()});  // in logical order
-  find(name, which, flat, plan_of(name, flat, {0}, false), &index);
+  const Plan plan = plan_of(name, flat, {0}, false);
+  require_candidates(name, x, plan);  // names the shape that was given
+  find(name, which, flat, plan, &index);
   return keepdim ? index.reshape(Shape(x.shape().size(), 1)) : index;
 }
 
