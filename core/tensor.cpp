@@ -196,8 +196,9 @@ Tensor Tensor::reshape(const Shape& wanted) const {
     else throw ShapeError(fmt::format("reshape: {} has more than one -1", mica::to_string(wanted)));
   }
   if (unknown >= 0 && known > 0) target[static_cast<std::size_t>(unknown)] = numel() / known;
-  check_shape(target);
-  if (mica::numel(target) != numel() || (unknown >= 0 && known == 0))
+  const bool possible = std::all_of(target.begin(), target.end(), [](std::int64_t size) { return size >= 0; });
+  if (possible) check_shape(target);
+  if (!possible || mica::numel(target) != numel() || (unknown >= 0 && known == 0))
     throw ShapeError(fmt::format("reshape: shape {} of {} elements cannot become {}", mica::to_string(shape()), numel(),
                                  mica::to_string(wanted)));
   const bool moves = !same_memory_order(shape(), target);

@@ -6,6 +6,7 @@
 namespace mica::kernels {
 
 // ---- two operands: y = forward(a, b); ga and gb are the gradients of y by a and b, times gy ----
+// a_for_ga, b_for_gb: does an operand's own gradient depend on it? (On the other it does, but for sums.)
 
 struct Add {
   template <class T> MICA_FUNCTION T forward(T a, T b) const { return a + b; }
@@ -18,16 +19,19 @@ struct Sub {
   template <class T> MICA_FUNCTION T grad_b(T, T, T gy) const { return -gy; }
 };
 struct Mul {
+  static constexpr bool a_for_ga = false, b_for_gb = false;
   template <class T> MICA_FUNCTION T forward(T a, T b) const { return a * b; }
   template <class T> MICA_FUNCTION T grad_a(T, T b, T gy) const { return gy * b; }
   template <class T> MICA_FUNCTION T grad_b(T a, T, T gy) const { return gy * a; }
 };
 struct Div {
+  static constexpr bool a_for_ga = false, b_for_gb = true;
   template <class T> MICA_FUNCTION T forward(T a, T b) const { return a / b; }
   template <class T> MICA_FUNCTION T grad_a(T, T b, T gy) const { return gy / b; }
   template <class T> MICA_FUNCTION T grad_b(T a, T b, T gy) const { return -gy * (a / b) / b; }
 };
 struct Pow {  // a^b; its slope by b is 0 where a is 0 and b is not negative
+  static constexpr bool a_for_ga = true, b_for_gb = true;
   template <class T> MICA_FUNCTION T forward(T a, T b) const { return math::pow(a, b); }
   template <class T> MICA_FUNCTION T grad_a(T a, T b, T gy) const { return b == T(0) ? T(0) : gy * (b * math::pow(a, b - T(1))); }
   template <class T> MICA_FUNCTION T grad_b(T a, T b, T gy) const {

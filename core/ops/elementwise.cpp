@@ -11,34 +11,35 @@ namespace mica {
 namespace {
 
 template <class F>
-Tensor binary(const char* name, const Tensor& a, const Tensor& b) {
-  const Broadcast w(name, a, b);
+Tensor forward(const Broadcast& w, const Tensor& a, const Tensor& b) {
   Tensor y = Tensor::empty(w.shape, a.dtype(), a.device());
   dispatch_floating(a, [&](auto& context, auto t) {
     using T = decltype(t);
     kernels::binary_forward<F, T>(context, F{}, w.rank, w.sizes, w.a_strides, a.data<T>(), w.b_strides, b.data<T>(), y.data<T>());
   });
+  return y;
+}
+
+template <class F>
+Tensor binary(const char* name, const Tensor& a, const Tensor& b) {
+  const Broadcast w(name, a, b);
+  Tensor y = forward<F>(w, a, b);
+  const bool need_ga = a.requires_grad(), need_gb = b.requires_grad();
+  const auto kept = [&](const Tensor& x, bool needed) { return Saved(name, needed ? x : Tensor()); };
   record(name, y, {a, b},
-         [=, a = Saved(name, a), b = Saved(name, b), need_ga = a.requires_grad(),
-          need_gb = b.requires_grad()](const Tensor& gy) -> Gradients {
+         [=, a = kept(a, need_gb || F::a_for_ga), b = kept(b, need_ga || F::b_for_gb)](const Tensor& gy) -> Gradients {
            Tensor ga = need_ga ? Tensor::empty(w.shape, gy.dtype(), gy.device()) : Tensor();
            Tensor gb = need_gb ? Tensor::empty(w.shape, gy.dtype(), gy.device()) : Tensor();
+           const Tensor& any = gy;  // is passed for an operand that no gradient looks at; it is as large
+           const Tensor &pa = a.get().defined() ? a.get() : any, &pb = b.get().defined() ? b.get() : any;
            dispatch_floating(gy, [&](auto& context, auto t) {
              using T = decltype(t);
-             kernels::binary_backward<F, T>(context, F{}, w.rank, w.sizes, w.a_strides, a.get().data<T>(), w.b_strides,
-                                            b.get().data<T>(), false, gy.data<T>(), need_ga ? ga.data<T>() : nullptr,
-                                            need_gb ? gb.data<T>() : nullptr);
+             kernels::binary_backward<F, T>(context, F{}, w.rank, w.sizes, w.a_strides, pa.data<T>(), w.b_strides, pb.data<T>(), false,
+                                            gy.data<T>(), need_ga ? ga.data<T>() : nullptr, need_gb ? gb.data<T>() : nullptr);
            });
            return {ga, gb};
          });
   return y;
-}
-
-// The gradients of a sum are gy itself, for b with its sign: a and b are not needed.
-template <class F>
-Tensor sum_or_difference(const char* name, const Tensor& a, const Tensor& b) {
-  const NoGrad no_grad;
-  return binary<F>(name, a, b);
 }
 
 template <class F>
@@ -63,12 +64,12 @@ Tensor unary(const char* name, const Tensor& x, const F& f = {}) {
 }  // namespace
 
 Tensor add(const Tensor& a, const Tensor& b) {
-  Tensor y = sum_or_difference<kernels::Add>("add", a, b);
+  Tensor y = forward<kernels::Add>(Broadcast("add", a, b), a, b);  // a and b are not needed for backward
   record("add", y, {a, b}, [](const Tensor& gy) -> Gradients { return {gy, gy}; });
   return y;
 }
 Tensor sub(const Tensor& a, const Tensor& b) {
-  Tensor y = sum_or_difference<kernels::Sub>("sub", a, b);
+  Tensor y = forward<kernels::Sub>(Broadcast("sub", a, b), a, b);
   record("sub", y, {a, b}, [need_gb = b.requires_grad()](const Tensor& gy) -> Gradients { return {gy, need_gb ? -gy : Tensor()}; });
   return y;
 }

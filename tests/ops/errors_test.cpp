@@ -137,13 +137,15 @@ const std::vector<Refused> refused{
     {R"({"op": "conv2d", "dilation": 3, "arguments": {"input": {"shape": [1, 4, 5, 5]}, "weight": {"shape": [6, 4, 3, 3]}}})",
      "conv2d: the 3×3 kernel with dilation 3×3 does not fit into the 5×5 image with padding 0×0 (input 1×4×5×5, weight 6×4×3×3)"},
     {R"({"op": "conv2d", "padding": "full", "arguments": {"input": {"shape": [1, 4, 5, 5]}, "weight": {"shape": [6, 4, 3, 3]}}})",
-     "conv2d: padding is a word other than valid; give one or two numbers"},
+     "conv2d: padding is full, expected one or two numbers, valid or same"},
     // rearranging
     {R"({"op": "reshape", "shape": [4, 2], "arguments": {"input": {"shape": [2, 3]}}})",
      "reshape: shape 2×3 of 6 elements cannot become 4×2"},
     {R"({"op": "reshape", "shape": [-1, -1], "arguments": {"input": {"shape": [2, 3]}}})", "reshape: -1×-1 has more than one -1"},
     {R"({"op": "reshape", "shape": [4, -1], "arguments": {"input": {"shape": [2, 3]}}})",
      "reshape: shape 2×3 of 6 elements cannot become 4×-1"},
+    {R"({"op": "reshape", "shape": [-2, -3], "arguments": {"input": {"shape": [2, 3]}}})",
+     "reshape: shape 2×3 of 6 elements cannot become -2×-3"},
     {R"({"op": "permute", "dims": [0], "arguments": {"input": {"shape": [2, 3]}}})",
      "permute: expected 2 dimensions, one for each of the input (2×3), got [0]"},
     {R"({"op": "permute", "dims": [0, -2], "arguments": {"input": {"shape": [2, 3]}}})",
@@ -392,6 +394,8 @@ TEST_CASE("backward refuses tensors that it needs and that were changed in place
 TEST_CASE("backward does not mind changes to tensors that it does not need") {
   const Tensor x = Tensor::full({2, 3}, 0.5).set_requires_grad(), w = Tensor::full({2, 3}, 2);
   CHECK(text_after_change(add(x, w), w).empty());
+  CHECK(text_after_change(mul(w, x), x).empty());   // the gradient of x is by w alone, and w has none
+  CHECK(text_after_change(div(x, w), x).empty());
   CHECK(text_after_change(exp(x), x).empty());
   CHECK(text_after_change(softmax(x, 1), x).empty());
 }
