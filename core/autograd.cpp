@@ -37,7 +37,7 @@ Node::~Node() {
   collecting = nullptr;
 }
 
-void record(const char* name, Tensor& y, const std::vector<Tensor>& inputs, Backward backward) {
+void record(const char* name, Tensor& y, const std::vector<Tensor>& inputs, Backward backward, bool keeps_nothing) {
   if (!recording) return;
   bool needed = false;
   for (const Tensor& x : inputs) needed = needed || (x.defined() && x.requires_grad());
@@ -47,6 +47,7 @@ void record(const char* name, Tensor& y, const std::vector<Tensor>& inputs, Back
   node->sequence = next_sequence++;
   for (const Tensor& x : inputs) node->inputs.push_back(x.defined() ? x.grad_meta() : nullptr);
   node->backward = std::move(backward);
+  node->keeps_nothing = keeps_nothing;
   y.set_grad_meta(std::make_shared<GradMeta>(GradMeta{true, std::move(node), {}, y.shape(), y.dtype()}));
 }
 
@@ -130,8 +131,8 @@ void backward(const std::vector<Tensor>& tensors, const std::vector<Tensor>& gys
       throw GraphError(fmt::format("backward of {}: this part of the graph has been freed by an earlier backward; "
                                    "run forward again",
                                    node.name));
-    const Backward run = std::move(node.backward);
-    node.backward = nullptr;
+    const Backward run = node.keeps_nothing ? node.backward : std::move(node.backward);
+    if (!node.keeps_nothing) node.backward = nullptr;
     Gradients gradients = run(current.gy);
     current.gy = Tensor();  // so that a gradient which is gy itself may have it for its own
     if (gradients.size() != node.inputs.size())

@@ -34,7 +34,8 @@ struct Node {
   const char* name;
   std::uint64_t sequence;
   std::vector<std::shared_ptr<GradMeta>> inputs;
-  Backward backward;  // empty once it has run
+  Backward backward;  // empty once it has run, unless it keeps nothing
+  bool keeps_nothing = false;
 
   ~Node();
 };
@@ -54,7 +55,8 @@ bool grad_enabled();
 
 // Makes y the result of op `name` on inputs (undefined ones are skipped over), where grad mode is on and one of them
 // requires a gradient; otherwise does nothing. A gradient may have the shape of y where the input was broadcast.
-void record(const char* name, Tensor& y, const std::vector<Tensor>& inputs, Backward backward);
+// keeps_nothing: the closure holds no tensors and may run again, in another backward.
+void record(const char* name, Tensor& y, const std::vector<Tensor>& inputs, Backward backward, bool keeps_nothing = false);
 
 // Backward from several tensors at once, each with its gradient: as Tensor::backward, but a graph that they share is walked
 // (and freed) once.

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <set>
 
 namespace mica {
 namespace {
@@ -135,7 +136,23 @@ Safetensors load_safetensors(const fs::path& path) { return load_all(Safetensors
 
 Safetensors parse_safetensors(std::string_view bytes, const std::string& name) { return load_all(SafetensorsFile(bytes, name)); }
 
+namespace {
+
+// Throws FileError where what would be written could not be read again.
+void check_keys(const std::filesystem::path& path, const Safetensors& content) {
+  std::set<std::string> seen;
+  const auto fail = [&](const std::string& what) { throw FileError(fmt::format("{} cannot be written: {}", path.string(), what)); };
+  for (const auto& [key, tensor] : content.tensors) {
+    if (key == "__metadata__") fail("a tensor is named __metadata__, which is not a tensor's name in the format");
+    if (!seen.insert(key).second) fail(fmt::format("the tensor '{}' is there twice", key));
+    if (!tensor.defined()) fail(fmt::format("the tensor '{}' is undefined", key));
+  }
+}
+
+}  // namespace
+
 void save_safetensors(const std::filesystem::path& path, const Safetensors& content) {
+  check_keys(path, content);
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!content.metadata.empty()) header["__metadata__"] = content.metadata;
   std::vector<Tensor> flat;  // in logical order
@@ -147,7 +164,12 @@ void save_safetensors(const std::filesystem::path& path, const Safetensors& cont
     at += bytes;
     flat.push_back(values);
   }
-  std::string text = header.dump();
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const nlohmann::json::exception& error) {
+    throw FileError(fmt::format("{} cannot be written: a key or metadata is not UTF-8 ({})", path.string(), error.what()));
+  }
   text.resize((text.size() + 7) / 8 * 8, ' ');
   const std::uint64_t length = text.size();
   std::vector<std::string_view> pieces{{reinterpret_cast<const char*>(&length), 8}, text};

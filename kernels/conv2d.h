@@ -4,6 +4,9 @@
 //   gx[n,·,·,c] = Σ gy[n,i,j,o] · w[o,u,v,c]      over the same pairs
 //   gw[o,u,v,c] = Σ gy[n,i,j,o] · x[n,·,·,c]      gb[o] = Σ_{n,i,j} gy[n,i,j,o]
 // f64 is the definition, by plain loops (conv2d_reference); f32 is what the context's policy says: oneDNN's or our own.
+// Winograd's transforms add neighbouring pixels and filter taps before they are multiplied: where one is infinite, NaN or
+// so large that others round away beside it (1e20), outputs near it may differ from the sum above, up to NaN. The other
+// kernels keep to it; Policy::library chooses oneDNN's.
 #pragma once
 
 #include <mica/kernels/cpu/context.h>

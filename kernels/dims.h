@@ -8,6 +8,9 @@ namespace mica::kernels {
 
 using i64 = std::int64_t;
 
+// The largest kernel, stride, padding or dilation, so that no sum or product of two overflows, and oneDNN takes it.
+inline constexpr i64 largest_window = (i64{1} << 31) - 1;
+
 // Output size of a sliding window along one dimension; below 1 where the window does not fit. With `ceil`, a last window
 // may hang over the end, if it begins inside the image or its padding on the left.
 constexpr i64 window_output(i64 size, i64 kernel, i64 stride, i64 padding, i64 dilation, bool ceil = false) {

@@ -39,22 +39,19 @@ struct Pow {  // a^b; its slope by b is 0 where a is 0 and b is not negative
   }
 };
 
-// Losses between an input a and a target b, before they are averaged or summed: then all have one gy (`averaged`).
+// Losses between an input a and a target b, before they are averaged or summed: then all have one gy.
 struct SquaredError {  // (a − b)²
-  static constexpr bool averaged = true;
   template <class T> MICA_FUNCTION T forward(T a, T b) const { return (a - b) * (a - b); }
   template <class T> MICA_FUNCTION T grad_a(T a, T b, T gy) const { return T(2) * (a - b) * gy; }
   template <class T> MICA_FUNCTION T grad_b(T a, T b, T gy) const { return T(2) * (b - a) * gy; }
 };
 struct AbsoluteError {  // |a − b|; the slope at 0 is 0
-  static constexpr bool averaged = true;
   template <class T> MICA_FUNCTION T forward(T a, T b) const { return math::absolute(a - b); }
   template <class T> MICA_FUNCTION T grad_a(T a, T b, T gy) const { return slope(a - b) * gy; }
   template <class T> MICA_FUNCTION T grad_b(T a, T b, T gy) const { return slope(b - a) * gy; }
   template <class T> MICA_FUNCTION static T slope(T d) { return d > T(0) ? T(1) : d < T(0) ? T(-1) : T(0); }
 };
 struct Huber {  // with d = a − b: d²/2 where |d| < delta, otherwise delta·(|d| − delta/2)
-  static constexpr bool averaged = true;
   double delta;
   template <class T> MICA_FUNCTION T forward(T a, T b) const {
     const T d = math::absolute(a - b), bound = static_cast<T>(delta);
@@ -121,7 +118,8 @@ struct GeluTanh {  // x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
   template <class T> MICA_FUNCTION T forward(T x) const { return T(0.5) * x * (T(1) + math::tanh(inner(x))); }
   template <class T> MICA_FUNCTION T grad(T x, T gy) const {
     const T t = math::tanh(inner(x)), slope = static_cast<T>(root) * (T(1) + T(3) * T(0.044715) * x * x);
-    return gy * (T(0.5) * (T(1) + t) + T(0.5) * x * (T(1) - t * t) * slope);
+    const T rest = T(1) - t * t;  // where it is 0, slope may be ∞
+    return gy * (T(0.5) * (T(1) + t) + (rest == T(0) ? T(0) : T(0.5) * x * rest * slope));
   }
   template <class T> MICA_FUNCTION static T inner(T x) { return static_cast<T>(root) * (x + T(0.044715) * x * x * x); }
   static constexpr double root = 0.79788456080286535588;  // √(2/π)
@@ -132,7 +130,7 @@ struct Clamp {  // into [low, high], either of which may be ∞ for none; high w
   double low, high;
   template <class T> MICA_FUNCTION T forward(T x) const {
     const T l = static_cast<T>(low), h = static_cast<T>(high), raised = x < l ? l : x;
-    return raised > h ? h : raised;
+    return (l != l) | (h != h) ? static_cast<T>(math::not_a_number) : raised > h ? h : raised;
   }
   template <class T> MICA_FUNCTION T grad(T x, T gy) const {
     const T l = static_cast<T>(low), h = static_cast<T>(high);

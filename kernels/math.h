@@ -57,10 +57,9 @@ MICA_FUNCTION double exp(double x) { return std::exp(x); }
 MICA_FUNCTION float log(float x) {
   const bool small = x < 1.17549435e-38F;  // denormal
   const float scaled = small ? x * 8388608.0F : x;
-  const std::int32_t bits = to_bits(scaled);
-  const std::int32_t shifted = bits - 0x3f3504f3;  // of √½
-  const std::int32_t whole = shifted >> 23;
-  const float m = from_bits(bits - (whole << 23)) - 1.0F, e = static_cast<float>(whole) - (small ? 23.0F : 0.0F);
+  const auto bits = static_cast<std::uint32_t>(to_bits(scaled));  // unsigned, since a negative x wraps around
+  const std::int32_t whole = static_cast<std::int32_t>(bits - 0x3f3504f3U) >> 23;  // 0x3f3504f3 is √½
+  const float m = from_bits(static_cast<std::int32_t>(bits - (static_cast<std::uint32_t>(whole) << 23))) - 1.0F, e = static_cast<float>(whole) - (small ? 23.0F : 0.0F);
   const float z = m * m;
   float p = 7.0376836292e-2F;
   p = p * m - 1.1514610310e-1F;
@@ -83,6 +82,15 @@ MICA_FUNCTION float exp_moderate(float x) {
   const float magic = 12582912.0F, shifted = x * 1.44269504088896341F + magic, n = shifted - magic;
   return exp_near(x, n) * power_of_two(to_bits(shifted) - to_bits(magic));
 }
+
+// e^x for x ≤ 0, with 0 in place of what is below f32's normal numbers: for softmax, of which that is nothing.
+MICA_FUNCTION float exp_nonpositive(float x) {
+  const float bounded = x < -87.0F ? -87.0F : x;
+  const float magic = 12582912.0F, shifted = bounded * 1.44269504088896341F + magic;
+  const float y = exp_near(bounded, shifted - magic) * power_of_two(to_bits(shifted) - to_bits(magic));
+  return x < -87.0F ? 0.0F : y;
+}
+MICA_FUNCTION double exp_nonpositive(double x) { return std::exp(x); }
 
 MICA_FUNCTION float tanh(float x) {
   const float a = absolute(x), z = x * x, bounded = a > 20.0F ? 20.0F : a;  // tanh 20 = 1 in f32
@@ -148,8 +156,8 @@ MICA_FUNCTION float pow(float x, float y) {
   q = q * r + 0.5;
   q = q * r + 1.0;
   q = q * r + 1.0;
-  const std::int64_t scale = std::bit_cast<std::int64_t>(shifted) << 52;
-  const float finite = static_cast<float>(std::bit_cast<double>(std::bit_cast<std::int64_t>(q) + scale));
+  const std::uint64_t scale = std::bit_cast<std::uint64_t>(shifted) << 52;
+  const float finite = static_cast<float>(std::bit_cast<double>(std::bit_cast<std::uint64_t>(q) + scale));
 
   const float b = absolute(y), ax = absolute(x);
   const bool grows = (ax > 1.0F) == (y > 0.0F);               // of |x|^±∞

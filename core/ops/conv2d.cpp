@@ -20,8 +20,8 @@ kernels::Conv2dDims check(const Tensor& x, const Tensor& w, const Tensor& bias, 
   if (x.rank() != 4) fail(fmt::format("expected an input of shape (N, C, H, W) or (C, H, W), got rank {}", x.rank()));
   if (w.rank() != 4) fail(fmt::format("expected a weight of rank 4 (O, C/groups, kh, kw), got rank {}", w.rank()));
   for (std::size_t i = 0; i < 2; ++i)
-    if (o.stride[i] < 1 || o.dilation[i] < 1 || o.padding[i] < 0)
-      fail(fmt::format("expected stride and dilation of 1 or more and padding of 0 or more, got stride {}, dilation {}, padding {}",
+    if (o.stride[i] < 1 || o.dilation[i] < 1 || o.padding[i] < 0 || std::max({o.stride[i], o.dilation[i], o.padding[i]}) > kernels::largest_window)
+      fail(fmt::format("expected stride and dilation of 1 or more and padding of 0 or more (none from 2³¹), got stride {}, dilation {}, padding {}",
                        o.stride[i], o.dilation[i], o.padding[i]));
   if (o.groups < 1 || w.size(0) % o.groups != 0)
     fail(fmt::format("expected groups to divide the {} output channels, got {} groups", w.size(0), o.groups));

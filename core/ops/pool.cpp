@@ -27,7 +27,8 @@ struct Window {
 kernels::Pool2dDims check(const char* op, const Tensor& x, const Window& w) {
   kernels::Pool2dDims d{x.size(0), x.size(1), x.size(2), x.size(3), 0, 0, w.kernel, w.stride, w.padding, w.dilation};
   for (std::size_t i = 0; i < 2; ++i)
-    if (w.kernel[i] < 1 || w.stride[i] < 1 || w.dilation[i] < 1 || w.padding[i] < 0 || w.padding[i] > w.kernel[i] / 2)
+    if (w.kernel[i] < 1 || w.stride[i] < 1 || w.dilation[i] < 1 || w.padding[i] < 0 || w.padding[i] > w.kernel[i] / 2 ||
+        std::max({w.kernel[i], w.stride[i], w.dilation[i]}) > kernels::largest_window)
       throw ShapeError(fmt::format("{}: expected kernel, stride and dilation of 1 or more and padding of 0 to half the kernel, got kernel {}, "
                                    "stride {}, padding {}, dilation {}",
                                    op, w.kernel[i], w.stride[i], w.padding[i], w.dilation[i]));

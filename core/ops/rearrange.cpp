@@ -2,6 +2,7 @@
 #include <mica/core/dispatch.h>
 #include <mica/core/error.h>
 #include <mica/core/ops/rearrange.h>
+#include <mica/core/ops/scatter_add.h>
 #include <mica/core/walk.h>
 #include <mica/kernels/copy.h>
 #include <mica/kernels/gather.h>
@@ -166,7 +167,7 @@ std::vector<Tensor> split(const Tensor& x, const std::vector<std::int64_t>& size
   record("split", joint, {x}, [gx](const Tensor& whole) -> Gradients {
     *gx = Tensor();
     return {whole};
-  });
+  }, true);  // parts may run backward one by one
   std::vector<Tensor> parts;
   std::int64_t begin = 0;
   for (const std::int64_t size : sizes) {

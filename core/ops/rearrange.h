@@ -20,7 +20,4 @@ std::vector<Tensor> split(const Tensor& x, std::int64_t size, int dim = 0);
 // y[i][j][k] = x[index[i][j][k]][j][k] for dim 0, and so on; index is i64 and no larger than x in the other dimensions.
 Tensor gather(const Tensor& x, int dim, const Tensor& index);
 
-// The reverse, for gradients: zeros of `shape` with source added at the positions that gather would read. Not recorded.
-Tensor scatter_add(const Shape& shape, int dim, const Tensor& index, const Tensor& source);
-
 }  // namespace mica

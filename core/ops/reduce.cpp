@@ -4,6 +4,7 @@
 #include <mica/core/ops/elementwise.h>
 #include <mica/core/ops/rearrange.h>
 #include <mica/core/ops/reduce.h>
+#include <mica/core/ops/scatter_add.h>
 #include <mica/kernels/reduce.h>
 
 #include <fmt/format.h>

@@ -95,7 +95,7 @@ void batch_norm_backward(Cpu& cpu, const BatchNormDims& d, const float* x, const
   for_each_block(cpu, d, [&](i64, i64 first, i64 rows) {
     const i64 at = first * channels;
     MICA_CALL(input_gradient, rows, channels, x + at, dropped ? y + at : nullptr, gy + at, by, epilogue.relu, keep_scale, factors,
-              gx + at);
+              training, gx + at);
   });
 }
 

@@ -115,9 +115,9 @@ void gradients(i64 rows, i64 channels, const float* x, const float* y, const flo
   });
 }
 
-// gx = by_g·g + by_x·(x − mean) + constant: factors[3×channels].
+// gx = by_g·g + by_x·(x − mean) + constant: factors[3×channels]; by_g·g alone unless through_x, when mean and variance are not x's.
 void input_gradient(i64 rows, i64 channels, const float* x, const float* y, const float* gy, const BatchNormFactors<float>& by,
-                    bool relu, float keep_scale, const float* factors, float* gx) {
+                    bool relu, float keep_scale, const float* factors, bool through_x, float* gx) {
   const Mask mask{y, by.scale, by.shift, relu, keep_scale};
   for (i64 row = 0; row < rows; ++row)
     for_each_tile(channels, [=](i64 c, int count, auto whole) {
@@ -128,6 +128,7 @@ void input_gradient(i64 rows, i64 channels, const float* x, const float* y, cons
       const Vector by_g = get<whole>(factors + c, count), by_x = get<whole>(factors + channels + c, count);
       const Vector constant = get<whole>(factors + 2 * channels + c, count);
       __builtin_prefetch(gx + at + ahead, 1);
-      put<whole>(gx + at, count, by_g * g + by_x * (here - get<whole>(by.mean + c, count)) + constant);
+      const Vector direct = by_g * g;
+      put<whole>(gx + at, count, through_x ? direct + by_x * (here - get<whole>(by.mean + c, count)) + constant : direct);
     });
 }

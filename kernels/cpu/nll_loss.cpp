@@ -4,7 +4,7 @@
 namespace mica::kernels {
 namespace {
 
-i64 grain(const NllDims& d) { return 1 + 4096 / (d.smoothing > 0 ? d.classes : 4); }
+i64 grain(const NllDims& d) { return 1 + 4096 / (d.smoothing > 0 ? d.classes + 1 : 4); }
 
 template <class T> T weight_of(const T* weight, i64 c) { return weight ? weight[c] : T(1); }
 
@@ -70,7 +70,13 @@ void nll_loss_backward(Cpu& cpu, const NllDims& d, const i64* target, const T* w
 template <class T>
 i64 count_correct(Cpu&, i64 n, i64 classes, const T* y, const i64* target) {
   i64 correct = 0;
-  for (i64 i = 0; i < n; ++i) correct += std::max_element(y + i * classes, y + (i + 1) * classes) - (y + i * classes) == target[i];
+  for (i64 i = 0; i < n; ++i) {
+    const T* row = y + i * classes;
+    i64 best = 0;
+    for (i64 c = 1; c < classes; ++c)
+      if (row[c] > row[best] || (row[c] != row[c] && row[best] == row[best])) best = c;  // a NaN wins, as in argmax
+    correct += best == target[i];
+  }
   return correct;
 }
 

@@ -32,6 +32,12 @@ void for_each_run(Cpu& cpu, std::span<const Slot> slots, i64 (*count)(i64), i64 
 
 // ---- the loops, each over elements [begin, end) of a slot ----
 
+// Without decay an infinite parameter adds nothing.
+template <class T>
+MICA_INLINE T decayed(T gradient, T decay, T parameter) {
+  return decay == T(0) ? gradient : gradient + decay * parameter;
+}
+
 template <class T>
 struct Sgd {
   T lr, momentum, decay, fresh, old;
@@ -40,13 +46,13 @@ struct Sgd {
 
 template <class T>
 MICA_INLINE void sgd_run(const Sgd<T>& s, i64 n, T* __restrict parameter, const T* __restrict gradient) {
-  for (i64 i = 0; i < n; ++i) parameter[i] -= s.lr * (gradient[i] + s.decay * parameter[i]);
+  for (i64 i = 0; i < n; ++i) parameter[i] -= s.lr * decayed(gradient[i], s.decay, parameter[i]);
 }
 
 template <class T>
 MICA_INLINE void momentum_run(const Sgd<T>& s, i64 n, T* __restrict parameter, const T* __restrict gradient, T* __restrict momentum) {
   for (i64 i = 0; i < n; ++i) {
-    const T d = gradient[i] + s.decay * parameter[i], b = s.old * momentum[i] + s.fresh * d;
+    const T d = decayed(gradient[i], s.decay, parameter[i]), b = s.old * momentum[i] + s.fresh * d;
     momentum[i] = b;
     parameter[i] -= s.lr * (s.nesterov ? d + s.momentum * b : b);
   }
@@ -63,7 +69,7 @@ template <class T>
 MICA_INLINE void adam_run(const Adam<T>& a, i64 n, T* __restrict parameter, const T* __restrict gradient, T* __restrict mean,
                           T* __restrict mean_square) {
   for (i64 i = 0; i < n; ++i) {
-    const T d = gradient[i] + a.decay * parameter[i];
+    const T d = decayed(gradient[i], a.decay, parameter[i]);
     const T m = a.beta1 * mean[i] + a.fresh1 * d, v = a.beta2 * mean_square[i] + a.fresh2 * (d * d);
     mean[i] = m;
     mean_square[i] = v;

@@ -31,11 +31,11 @@ template <bool logarithm, class T>
 MICA_INLINE void forward_line(i64 n, const T* x, T* y) {
   const T largest = largest_of(n, x);
   if (logarithm) {
-    const double total = lane_sum(n, [=](i64 i) MICA_LAMBDA_INLINE { return math::exp(x[i] - largest); });
+    const double total = lane_sum(n, [=](i64 i) MICA_LAMBDA_INLINE { return math::exp_nonpositive(x[i] - largest); });
     const T log_total = static_cast<T>(std::log(total));
     for (i64 i = 0; i < n; ++i) y[i] = x[i] - largest - log_total;
   } else {
-    for (i64 i = 0; i < n; ++i) y[i] = math::exp(x[i] - largest);
+    for (i64 i = 0; i < n; ++i) y[i] = math::exp_nonpositive(x[i] - largest);
     const T by = static_cast<T>(1 / lane_sum(n, [=](i64 i) MICA_LAMBDA_INLINE { return y[i]; }));
     for (i64 i = 0; i < n; ++i) y[i] *= by;
   }
@@ -45,7 +45,7 @@ template <bool logarithm, class T>
 MICA_INLINE void backward_line(i64 n, const T* y, const T* gy, T* gx) {
   if (logarithm) {
     const T total = static_cast<T>(lane_sum(n, [=](i64 i) MICA_LAMBDA_INLINE { return gy[i]; }));
-    for (i64 i = 0; i < n; ++i) gx[i] = gy[i] - math::exp(y[i]) * total;
+    for (i64 i = 0; i < n; ++i) gx[i] = gy[i] - math::exp_nonpositive(y[i]) * total;
   } else {
     const T total = static_cast<T>(lane_sum(n, [=](i64 i) MICA_LAMBDA_INLINE { return gy[i] * y[i]; }));
     for (i64 i = 0; i < n; ++i) gx[i] = y[i] * (gy[i] - total);
@@ -63,7 +63,7 @@ MICA_INLINE void forward_lines(i64 count, i64 n, i64 inner, const T* x, T* y) {
     for (i64 lane = 0; lane < count; ++lane) largest[lane] = larger(x[k * inner + lane], largest[lane]);
   for (i64 k = 0; k < n; ++k)
     for (i64 lane = 0; lane < count; ++lane) {
-      const T e = math::exp(x[k * inner + lane] - largest[lane]);
+      const T e = math::exp_nonpositive(x[k * inner + lane] - largest[lane]);
       total[lane] += static_cast<double>(e);
       y[k * inner + lane] = e;
     }
@@ -91,7 +91,7 @@ MICA_INLINE void backward_lines(i64 count, i64 n, i64 inner, const T* y, const T
   for (i64 k = 0; k < n; ++k)
     for (i64 lane = 0; lane < count; ++lane) {
       const i64 i = k * inner + lane;
-      gx[i] = logarithm ? gy[i] - math::exp(y[i]) * held[lane] : y[i] * (gy[i] - held[lane]);
+      gx[i] = logarithm ? gy[i] - math::exp_nonpositive(y[i]) * held[lane] : y[i] * (gy[i] - held[lane]);
     }
 }
 

@@ -10,6 +10,8 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <fstream>
+#include <set>
 
 using namespace mica;
 using namespace mica::test;
@@ -231,11 +233,12 @@ TEST_CASE("f32 ops treat special values as f64 does", "[ops]") {
   for (const OpCase& c : case_table()) {
     if (!c.has(Fill::special)) continue;
     const Arguments narrow = in_dtype(c.arguments(), DType::f32);
-    const OpResult got = run_op(c.attributes, narrow, {}), want = run_op(c.attributes, in_dtype(narrow, DType::f64), {});
-    for (const auto& [name, output] : want.outputs) {
-      const Tensor rounded = is_floating(output.dtype()) ? output.detach().to(DType::f32) : output;  // what f32 cannot hold is ∞ or 0
-      verify(c, name, difference_with_specials(got.outputs.at(name), rounded), 2e-6);
-    }
+    const Outputs gy = in_dtype(c.grad_outputs(), DType::f32);
+    const OpResult got = run_op(c.attributes, narrow, gy), want = run_op(c.attributes, in_dtype(narrow, DType::f64), in_dtype(gy, DType::f64));
+    const auto rounded = [](const Tensor& x) { return is_floating(x.dtype()) ? x.detach().to(DType::f32) : x; };  // what f32 cannot hold is ∞ or 0
+    for (const auto& [name, output] : want.outputs) verify(c, name, difference_with_specials(got.outputs.at(name), rounded(output)), 2e-6);
+    for (const auto& [name, gradient] : want.gradients)
+      verify(c, "gradient of " + name, difference_with_specials(got.gradients.at(name), rounded(gradient)), 5e-6);
   }
 }
 
@@ -297,15 +300,66 @@ TEST_CASE("ops give the same bits with every thread count", "[ops]") {
   set_num_threads(threads);
 }
 
+TEST_CASE("large ops give the same bits with every thread count", "[ops]") {
+  if (std::getenv("MICA_CASE")) return;
+  const int threads = num_threads();
+  std::ifstream file(MICA_BENCHMARK_CASES);  // of every op, and large enough for several threads
+  std::set<std::string> tested;
+  set_policy(Policy::native);
+  for (const nlohmann::json& line : nlohmann::json::parse(file)) {
+    const OpCase c = parse_case(line.dump());
+    tested.insert(c.attributes.at("op").get<std::string>());
+    const Arguments narrow = in_dtype(c.arguments(), DType::f32);
+    const Outputs gy = in_dtype(c.grad_outputs(), DType::f32);
+    set_num_threads(1);
+    const OpResult one = run_op(c.attributes, narrow, gy);
+    for (const int count : {2, 3}) {
+      set_num_threads(count);
+      verify(c, fmt::format("the result of {} threads", count), all_same_bits(run_op(c.attributes, narrow, gy), one));
+    }
+  }
+  set_policy(Policy::automatic);
+  set_num_threads(threads);
+  for (const auto& [name, function] : ops()) {
+    INFO(name);
+    CHECK(tested.count(name) == 1);
+  }
+}
+
+TEST_CASE("equal elements give equal results, wherever they stand", "[ops]") {
+  for (const char* op : {"add", "mul", "div", "pow", "exp", "log", "sqrt", "sigmoid", "tanh", "gelu", "leaky_relu", "clamp", "softmax", "log_softmax", "mse_loss", "huber_loss"}) {
+    const std::string name = op;
+    const bool binary = name == "add" || name == "mul" || name == "div" || name == "pow", loss = name == "mse_loss" || name == "huber_loss";
+    Attributes attributes{{"op", op}};
+    if (name == "clamp") attributes["min"] = 0.5;
+    if (name.find("softmax") != std::string::npos) attributes["dim"] = 0;
+    if (loss) attributes["reduction"] = "none";
+    for (const double value : {0.8871, 2.5097, 3.9993})
+      for (std::int64_t n = 1; n <= 40; ++n) {
+        Arguments arguments{{"input", Tensor::full({n}, name == "log" || name == "sqrt" || name == "pow" ? value : -value)}};
+        if (binary || loss) arguments[loss ? "target" : name == "pow" ? "exponent" : "other"] = Tensor::full({n}, 1.37);
+        const OpResult r = run_op(attributes, arguments, Tensor::full({n}, 0.7));
+        for (const Tensor& x : everything(r)) {
+          const std::vector<double> v = values(x);
+          INFO(op << " of " << n << " times " << value);
+          CHECK(std::all_of(v.begin(), v.end(), [&](double one) { return one == v[0]; }));
+        }
+      }
+  }
+}
+
 TEST_CASE("ops leave their arguments unchanged", "[ops]") {
   for (const OpCase& c : case_table()) {
     const std::string op = c.attributes.at("op");
     Arguments arguments = c.arguments(), before = c.arguments();
     for (auto& [name, value] : arguments)
       if (is_differentiable(op, name, value)) value.set_requires_grad();
-    const Outputs outputs = call_op(arguments, c.attributes);
-    const Outputs gy = c.grad_outputs();
-    if (outputs.count("output") == 1 && outputs.at("output").requires_grad()) outputs.at("output").backward(gy.at("output"));
+    const Outputs outputs = call_op(arguments, c.attributes), gy = c.grad_outputs(), gy_before = c.grad_outputs();
+    std::vector<Tensor> roots, gys;
+    for (const auto& [name, one] : gy)
+      if (outputs.at(name).requires_grad()) roots.push_back(outputs.at(name)), gys.push_back(one);
+    backward(roots, gys);
+    for (const auto& [name, value] : gy_before) verify(c, "gradient of " + name, same_bits(gy.at(name), value));
     for (const auto& [name, value] : before) {
       if (name.rfind("running_", 0) != 0) verify(c, "argument " + name, same_bits(arguments.at(name).detach(), value));
     }

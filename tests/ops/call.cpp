@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <limits>
+
 namespace mica::test {
 
 using nlohmann::json;
@@ -49,8 +51,15 @@ std::vector<Tensor> Call::tensors(const std::string& argument) {
 }
 
 std::int64_t Call::whole(const std::string& name, const json& value) const {
-  if (!value.is_number_integer()) fail(fmt::format("attribute '{}' is {}, expected a whole number", name, value.dump()));
+  const bool huge = value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  if (!value.is_number_integer() || huge) fail(fmt::format("attribute '{}' is {}, expected a whole number", name, value.dump()));
   return value.get<std::int64_t>();
+}
+
+int Call::dimension(const std::string& name, std::int64_t value) const {
+  if (value < std::numeric_limits<int>::min() || value > std::numeric_limits<int>::max())
+    fail(fmt::format("attribute '{}' is {}, expected a dimension", name, value));
+  return static_cast<int>(value);
 }
 
 std::optional<double> Call::maybe_number(const std::string& name) {

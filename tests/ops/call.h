@@ -40,6 +40,7 @@ class Call {
   std::optional<double> maybe_number(const std::string& name);
   std::int64_t integer(const std::string& name, std::optional<std::int64_t> otherwise = {});
   std::optional<std::int64_t> maybe_integer(const std::string& name);
+  int dimension(const std::string& name, std::int64_t value) const;  // as an int, or an error
   bool flag(const std::string& name, bool otherwise);
   std::string text(const std::string& name, const std::string& otherwise);
   bool is_text(const std::string& name) const;

@@ -52,6 +52,9 @@ void reductions(Table& t) {
 }
 
 void products(Table& t) {
+  t.add("matmul", {{"input", {{3, 4}, Fill::special}}, {"other", {{4, 5}, Fill::positive}}});
+  t.add("linear", {{"input", {{3, 4}, Fill::special}}, {"weight", {{5, 4}, Fill::positive}}, {"bias", {{5}}}});
+  t.add("conv2d", {{"input", {{1, 2, 4, 4}, Fill::special}}, {"weight", {{3, 2, 2, 2}, Fill::positive}}});
   const std::vector<std::pair<Shape, Shape>> matrices{
       {{5}, {5}},       {{3, 4}, {4, 5}},       {{1, 1}, {1, 1}},          {{3, 4}, {4}},             {{4}, {4, 5}},
                    {{2, 3, 4}, {4, 5}},

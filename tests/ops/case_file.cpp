@@ -48,7 +48,7 @@ Safetensors run_cases(const std::vector<FileCase>& cases) {
       run(c, answers);
     } catch (const nlohmann::json::exception& error) {
       answers.metadata[c.id + ".error"] = fmt::format("'{}' is not a case in JSON: {}", c.text, error.what());
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       answers.tensors.resize(before);
       answers.metadata[c.id + ".error"] = error.what();
     }

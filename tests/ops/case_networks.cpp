@@ -44,6 +44,10 @@ void pooling(Table& t) {
 }
 
 void normalisation(Table& t) {
+  t.add("batch_norm",
+        {{"input", {{5, 17, 2, 2}, Fill::special}}, {"weight", {{17}}}, {"bias", {{17}}}, {"running_mean", {{17}}},
+         {"running_var", {{17}, Fill::positive}}},
+        {{"training", false}});
   for (const Fill fill : {Fill::distinct, Fill::integers})
     for (const Shape& shape : {Shape{3, 5, 2, 3}, Shape{6, 16, 1, 1}, Shape{1, 1, 3, 3}, Shape{2, 33, 2, 2}, Shape{7, 3},
         Shape{20, 2, 2, 1}, Shape{2, 3, 5}, Shape{2, 2, 1, 3, 2}, Shape{2, 17}, Shape{53, 1}}) {

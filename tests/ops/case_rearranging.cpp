@@ -46,6 +46,11 @@ void rearranging(Table& t) {
 }
 
 void joining(Table& t) {
+  for (const int dim : {0, 1})
+    t.add("cat", {{"tensors.0", {{3, 5}, Fill::special}}, {"tensors.1", {{3, 5}, Fill::special}}}, {{"dim", dim}});
+  t.add("gather", {{"input", {{7, 5}, Fill::special}}, {"index", {{9, 5}, Fill::indices, 7}}}, {{"dim", 0}});
+  t.add("split", {{"tensor", {{2, 16, 3, 3}, Fill::special}}}, {{"split_size_or_sections", 5}, {"dim", 1}});
+  t.add("permute", {{"input", {{2, 3, 4, 5}, Fill::special}}}, {{"dims", {3, 1, 0, 2}}});
   const std::vector<std::pair<std::vector<Shape>, int>> joined{
       {{{3}, {5}}, 0}, {{{2, 3}, {4, 3}}, 0}, {{{2, 3}, {2, 1}, {2, 5}}, 1}, {{{2, 3, 4, 5}, {2, 1, 4, 5}}, 1}, {{{1, 3, 2,
           5}, {2, 3, 2, 5}}, 0}, {{{2, 3, 4, 1}, {2, 3, 4, 3}}, -1},

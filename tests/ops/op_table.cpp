@@ -10,17 +10,18 @@
 namespace mica::test {
 namespace {
 
-std::vector<int> dims(Call& c) {
-  const std::vector<std::int64_t> all = c.integers("dim");
-  return {all.begin(), all.end()};
+std::vector<int> dims(Call& c, const char* name = "dim") {
+  std::vector<int> all;
+  for (const std::int64_t dim : c.integers(name)) all.push_back(c.dimension(name, dim));
+  return all;
 }
 
 std::optional<int> maybe_dim(Call& c) {
   const std::optional<std::int64_t> dim = c.maybe_integer("dim");
-  return dim ? std::optional(static_cast<int>(*dim)) : std::nullopt;
+  return dim ? std::optional(c.dimension("dim", *dim)) : std::nullopt;
 }
 
-int dim(Call& c, std::optional<std::int64_t> otherwise = {}) { return static_cast<int>(c.integer("dim", otherwise)); }
+int dim(Call& c, std::optional<std::int64_t> otherwise = {}) { return c.dimension("dim", c.integer("dim", otherwise)); }
 
 Reduction reduction(Call& c) {
   const std::string name = c.text("reduction", "mean");
@@ -41,6 +42,12 @@ Outputs extremum(Call& c, Tensor (*all)(const Tensor&), ValuesAndIndices (*along
   const bool keepdim = c.flag("keepdim", false);
   const std::optional<int> dim = maybe_dim(c);
   return dim ? Outputs(along(x, *dim, keepdim)) : Outputs(all(x));
+}
+
+Tensor scaled_other(Call& c) {
+  const double alpha = c.number("alpha", 1.0);
+  const Tensor other = c.tensor_or_number("other");
+  return alpha == 1 ? other : other * alpha;
 }
 
 Outputs split_by(Call& c) {
@@ -67,8 +74,8 @@ Outputs conv2d_of(Call& c) {
 const std::map<std::string, OpFunction>& ops() {
   static const std::map<std::string, OpFunction> table{
       // elementwise
-      {"add", [](Call& c) -> Outputs { return add(c.tensor("input"), c.tensor_or_number("other")); }},
-      {"sub", [](Call& c) -> Outputs { return sub(c.tensor("input"), c.tensor_or_number("other")); }},
+      {"add", [](Call& c) -> Outputs { return add(c.tensor("input"), scaled_other(c)); }},
+      {"sub", [](Call& c) -> Outputs { return sub(c.tensor("input"), scaled_other(c)); }},
       {"mul", [](Call& c) -> Outputs { return mul(c.tensor("input"), c.tensor_or_number("other")); }},
       {"div", [](Call& c) -> Outputs { return div(c.tensor("input"), c.tensor_or_number("other")); }},
       {"pow",
@@ -102,13 +109,10 @@ const std::map<std::string, OpFunction>& ops() {
       // rearranging
       {"reshape", [](Call& c) -> Outputs { return c.tensor("input").reshape(c.integers("shape")); }},
       {"permute",
-       [](Call& c) -> Outputs {
-         const std::vector<std::int64_t> order = c.integers("dims");
-         return permute(c.tensor("input"), {order.begin(), order.end()});
-       }},
+       [](Call& c) -> Outputs { return permute(c.tensor("input"), dims(c, "dims")); }},
       {"transpose",
        [](Call& c) -> Outputs {
-         return transpose(c.tensor("input"), static_cast<int>(c.integer("dim0")), static_cast<int>(c.integer("dim1")));
+         return transpose(c.tensor("input"), c.dimension("dim0", c.integer("dim0")), c.dimension("dim1", c.integer("dim1")));
        }},
       {"broadcast_to", [](Call& c) -> Outputs { return broadcast_to(c.tensor("input"), c.integers("size")); }},
       {"cat", [](Call& c) -> Outputs { return cat(c.tensors("tensors"), dim(c, 0)); }},
