@@ -13,7 +13,7 @@ void binary_forward(Cpu& cpu, const F& f, int rank, const Sizes& sizes, const Si
                     const Sizes& b_strides, const T* b, T* y);
 
 // ga, gb: gradients before they are summed over broadcast dimensions, dense. Either may be null. gy is dense too, or,
-// where one_gy, a single value for all positions.
+// where one_gy (for functors that are `averaged`), a single value for all positions.
 template <class F, class T>
 void binary_backward(Cpu& cpu, const F& f, int rank, const Sizes& sizes, const Sizes& a_strides, const T* a,
                      const Sizes& b_strides, const T* b, bool one_gy, const T* gy, T* ga, T* gb);

@@ -4,6 +4,7 @@
 
 namespace mica::kernels::portable {
 namespace {
+[[maybe_unused]] constexpr bool fused = false;  // is there an instruction for a·b + c with one rounding?
 #include MICA_KERNELS
 }
 }
@@ -13,6 +14,7 @@ namespace {
 #pragma GCC target("avx2,fma")
 namespace mica::kernels::avx2 {
 namespace {
+[[maybe_unused]] constexpr bool fused = true;
 #include MICA_KERNELS
 }
 }
@@ -22,6 +24,7 @@ namespace {
 #pragma GCC target("avx512f")
 namespace mica::kernels::avx512 {
 namespace {
+[[maybe_unused]] constexpr bool fused = true;
 #include MICA_KERNELS
 }
 }

@@ -1,5 +1,3 @@
-// Compiled with contraction of a·b + c into one rounding (CMakeLists.txt), which halves the polynomials of exp and its like:
-// results may differ in the last bit between processors with and without it.
 #include <mica/kernels/cpu/walk.h>
 #include <mica/kernels/elementwise.h>
 
