@@ -36,7 +36,7 @@ struct Pow {  // a^b; its slope by b is 0 where a is 0 and b is not negative
   template <bool fused, class T> MICA_FUNCTION T forward(T a, T b) const { return math::pow<fused>(a, b); }
   template <bool fused, class T> MICA_FUNCTION T grad_a(T a, T b, T gy) const { return b == T(0) ? T(0) : gy * (b * math::pow<fused>(a, b - T(1))); }
   template <bool fused, class T> MICA_FUNCTION T grad_b(T a, T b, T gy) const {
-    return (a == T(0)) & (b >= T(0)) ? T(0) : gy * (math::pow<fused>(a, b) * math::log<fused>(a));
+    return ((a == T(0)) & (b >= T(0))) ? T(0) : gy * (math::pow<fused>(a, b) * math::log<fused>(a));
   }
 };
 
@@ -123,7 +123,7 @@ struct GeluTanh {  // x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
   template <bool fused, class T> MICA_FUNCTION T grad(T x, T gy) const {
     const T t = math::tanh<fused>(inner<fused>(x)), slope = static_cast<T>(root) * (T(1) + T(3) * T(0.044715) * x * x);
     const T rest = T(1) - t * t;  // where it is 0, slope may be ∞
-    return gy * (T(0.5) * (T(1) + t) + ((rest == T(0)) & (math::absolute(x) < static_cast<T>(math::infinity)) ? T(0) : T(0.5) * x * rest * slope));
+    return gy * (T(0.5) * (T(1) + t) + (((rest == T(0)) & (math::absolute(x) < static_cast<T>(math::infinity))) ? T(0) : T(0.5) * x * rest * slope));
   }
   template <bool fused, class T> MICA_FUNCTION static T inner(T x) { return static_cast<T>(root) * (x + T(0.044715) * x * x * x); }
   static constexpr double root = 0.79788456080286535588;  // √(2/π)
@@ -134,11 +134,11 @@ struct Clamp {  // into [low, high], either of which may be ∞ for none; high w
   double low, high;
   template <bool fused, class T> MICA_FUNCTION T forward(T x) const {
     const T l = static_cast<T>(low), h = static_cast<T>(high), raised = x < l ? l : x;
-    return (l != l) | (h != h) ? static_cast<T>(math::not_a_number) : raised > h ? h : raised;
+    return ((l != l) | (h != h)) ? static_cast<T>(math::not_a_number) : raised > h ? h : raised;
   }
   template <bool fused, class T> MICA_FUNCTION T grad(T x, T gy) const {
     const T l = static_cast<T>(low), h = static_cast<T>(high);
-    return ((x > l) | (l == -math::infinity)) & ((x < h) | (h == math::infinity)) ? gy : T(0);
+    return (((x > l) | (l == -math::infinity)) & ((x < h) | (h == math::infinity))) ? gy : T(0);
   }
 };
 struct Square {

@@ -86,7 +86,7 @@ MICA_FUNCTION float log(float x) {
   const float tail = m * z * p - 2.12194440e-4F * e - 0.5F * z;
   const float y = (m + tail) + 0.693359375F * e;
   const float edge = x == 0.0F ? -infinity : x < 0.0F ? not_a_number : x;  // ∞ and NaN are their own logarithm
-  return (x > 0.0F) & (x < infinity) ? y : edge;
+  return ((x > 0.0F) & (x < infinity)) ? y : edge;
 }
 template <bool fused = false>
 MICA_FUNCTION double log(double x) { return std::log(x); }
@@ -190,10 +190,10 @@ MICA_FUNCTION float pow(float x, float y) {
   size = ax == infinity ? (y < 0.0F ? 0.0F : infinity) : size;
   size = b == infinity ? (ax == 1.0F ? 1.0F : grows ? infinity : 0.0F) : size;
   const bool negative = to_bits(x) < 0;
-  float result = negative & odd ? -size : size;
-  result = (x < 0.0F) & (ax != infinity) & !integer & (b != infinity) ? not_a_number : result;
-  result = (x != x) | (y != y) ? not_a_number : result;
-  return (y == 0.0F) | (x == 1.0F) ? 1.0F : result;
+  float result = (negative & odd) ? -size : size;
+  result = ((x < 0.0F) & (ax != infinity) & !integer & (b != infinity)) ? not_a_number : result;
+  result = ((x != x) | (y != y)) ? not_a_number : result;
+  return ((y == 0.0F) | (x == 1.0F)) ? 1.0F : result;
 }
 template <bool fused = false>
 MICA_FUNCTION double pow(double x, double y) { return std::pow(x, y); }

@@ -76,7 +76,7 @@ std::string OpCase::line() const {
   for (const auto& [name, spec] : specs) {
     json& argument = all["arguments"][name];
     argument["shape"] = spec.shape;
-    const auto fill = std::find_if(fills.begin(), fills.end(), [&](const auto& known) { return known.first == spec.fill; });
+    const auto fill = std::find_if(fills.begin(), fills.end(), [wanted = spec.fill](const auto& known) { return known.first == wanted; });
     if (spec.fill != Fill::distinct) argument["fill"] = fill->second;
     if (spec.below > 0) argument["below"] = spec.below;
   }
