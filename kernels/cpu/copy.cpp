@@ -81,6 +81,12 @@ void strided_copy(Cpu& cpu, int rank, const Sizes& sizes, const Sizes& x_strides
   if (y_step == 1 && x_step > 1)
     for (int dim = 0; dim + 1 < walk.rank; ++dim)
       if (walk.strides[0][dim] == 1 && walk.sizes[dim] > 1) return copy_transposed(cpu, walk, dim, x, y);
+  if (walk.rank == 2 && x_step == 1 && y_step == 1) {  // rows at even distances, often short: channels of pixels
+    const i64 length = walk.row_length(), x_row = walk.strides[0][0], y_row = walk.strides[1][0];
+    return parallel_for(cpu, walk.sizes[0], 1 + grain / (length + 1), [&](i64 begin, i64 end) {
+      for (i64 row = begin; row < end; ++row) copy_row(length, x + row * x_row, y + row * y_row);
+    });
+  }
   walk.for_each_row(cpu, [&](const std::array<i64, 2>& at, i64 length) {
     const T* from = x + at[0];
     T* to = y + at[1];
