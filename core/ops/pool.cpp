@@ -62,7 +62,8 @@ Tensor average(const char* op, const Tensor& x, const kernels::Pool2dDims& d, co
 }
 
 Tensor adaptive_average(const char* op, const Tensor& x, const std::array<std::optional<std::int64_t>, 2>& size) {
-  const bool one_pixel = size[0] == 1 && size[1] == 1;
+  check_image(op, x, 0);
+  const bool one_pixel = size[0].value_or(x.size(-2)) == 1 && size[1].value_or(x.size(-1)) == 1;
   check_image(op, x, one_pixel ? 0 : 2);  // the mean of no pixels is NaN, as in PyTorch
   if (x.rank() == 3) return as_image(adaptive_average(op, as_batch(x), size));
   const kernels::Pool2dDims d{x.size(0), x.size(1), x.size(2), x.size(3), size[0].value_or(x.size(2)), size[1].value_or(x.size(3)), {}, {}, {}, {}};

@@ -381,6 +381,7 @@ def output_scale(attributes, arguments):
 
 # Where PyTorch decides by what it happens to run, and Mica by one rule: such cases are not compared.
 QUIRKS = [
+    lambda a, t: a["op"] in ("nll_loss", "cross_entropy") and all(name in t and t[name].dim() == 1 for name in ("input", "target")),  # classes as a batch
     lambda a, t: a["op"] == "linear" and "bias" in t and t["bias"].shape in ((), (1,)),  # a bias that broadcasts
     lambda a, t: a["op"] == "batch_norm" and any(x.dim() != 1 for name, x in t.items() if name != "input"),  # (1) and () count as alike
     lambda a, t: a["op"] == "batch_norm" and t.get("input") is not None and t["input"].numel() == 0 and "running_mean" not in t,  # evaluation without statistics
