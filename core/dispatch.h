@@ -29,4 +29,10 @@ void dispatch_floating(const Tensor& x, F&& f) {
   f(context, float{});
 }
 
+// For kernels' arguments that may be null.
+template <class T>
+const T* data_or_null(const Tensor& x) {
+  return x.defined() ? x.data<T>() : nullptr;
+}
+
 }  // namespace mica

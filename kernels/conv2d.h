@@ -18,13 +18,7 @@ namespace mica::kernels {
 void conv2d_forward(Cpu& cpu, const Conv2dDims& d, const float* x, const float* w, const float* bias, float* y);
 void conv2d_forward(Cpu& cpu, const Conv2dDims& d, const double* x, const double* w, const double* bias, double* y);
 
-void conv2d_backward_data(Cpu& cpu, const Conv2dDims& d, const float* gy, const float* w, float* gx);
-void conv2d_backward_data(Cpu& cpu, const Conv2dDims& d, const double* gy, const double* w, double* gx);
-
-void conv2d_backward_weight(Cpu& cpu, const Conv2dDims& d, const float* x, const float* gy, float* gw, float* gb);
-void conv2d_backward_weight(Cpu& cpu, const Conv2dDims& d, const double* x, const double* gy, double* gw, double* gb);
-
-// Both, which may share work. gx may be null, or gw with gb.
+// Both gradients, which may share work. gx may be null, or gw with gb.
 void conv2d_backward(Cpu& cpu, const Conv2dDims& d, const float* x, const float* gy, const float* w, float* gx, float* gw, float* gb);
 void conv2d_backward(Cpu& cpu, const Conv2dDims& d, const double* x, const double* gy, const double* w, double* gx, double* gw, double* gb);
 

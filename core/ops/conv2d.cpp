@@ -39,8 +39,6 @@ kernels::Conv2dDims check(const Tensor& x, const Tensor& w, const Tensor& bias, 
   return d;
 }
 
-template <class T> const T* data_or_null(const Tensor& x) { return x.defined() ? x.data<T>() : nullptr; }
-
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {

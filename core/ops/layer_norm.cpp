@@ -25,8 +25,6 @@ void check(const Tensor& x, const Shape& normalized, const Tensor& weight, const
   }
 }
 
-template <class T> const T* data_or_null(const Tensor& x) { return x.defined() ? x.data<T>() : nullptr; }
-
 // Of the rows of a matrix.
 Tensor normalize_rows(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
   const std::int64_t rows = x.size(0), n = x.size(1);

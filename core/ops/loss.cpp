@@ -44,14 +44,14 @@ Tensor likelihood(const char* op, const Tensor& y, const Tensor& target, const T
   Tensor loss = Tensor::empty(d.reduction == Reduction::none ? flat.shape() : Shape{}, y.dtype(), y.device());
   dispatch_floating(y, [&](auto& context, auto t) {
     using T = decltype(t);
-    kernels::nll_loss_forward<T>(context, d, y.data<T>(), flat.data<std::int64_t>(), weight.defined() ? weight.data<T>() : nullptr,
+    kernels::nll_loss_forward<T>(context, d, y.data<T>(), flat.data<std::int64_t>(), data_or_null<T>(weight),
                                  loss.data<T>());
   });
   record(op, loss, {y}, [d, shape = y.shape(), flat = Saved(op, flat), weight = Saved(op, weight)](const Tensor& gloss) -> Gradients {
     Tensor gy = Tensor::empty(shape, gloss.dtype(), gloss.device());
     dispatch_floating(gloss, [&](auto& context, auto t) {
       using T = decltype(t);
-      kernels::nll_loss_backward<T>(context, d, flat.get().data<std::int64_t>(), weight.get().defined() ? weight.get().data<T>() : nullptr,
+      kernels::nll_loss_backward<T>(context, d, flat.get().data<std::int64_t>(), data_or_null<T>(weight.get()),
                                     gloss.data<T>(), gy.data<T>());
     });
     return {gy};

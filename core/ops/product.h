@@ -11,7 +11,7 @@ inline Tensor product(const kernels::MatmulDims& d, const Tensor& a, const Tenso
   Tensor c = Tensor::empty(a.rank() == 3 ? Shape{d.batch, d.m, d.n} : Shape{d.m, d.n}, a.dtype(), a.device());
   dispatch_floating(a, [&](auto& context, auto t) {
     using T = decltype(t);
-    kernels::matmul(context, d, a.data<T>(), b.data<T>(), bias.defined() ? bias.data<T>() : nullptr, c.data<T>());
+    kernels::matmul(context, d, a.data<T>(), b.data<T>(), data_or_null<T>(bias), c.data<T>());
   });
   return c;
 }

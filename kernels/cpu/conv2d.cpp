@@ -18,12 +18,6 @@ namespace mica::kernels {
 void conv2d_forward(Cpu& cpu, const Conv2dDims& d, const double* x, const double* w, const double* bias, double* y) {
   reference::conv2d_forward(cpu, d, x, w, bias, y);
 }
-void conv2d_backward_data(Cpu& cpu, const Conv2dDims& d, const double* gy, const double* w, double* gx) {
-  reference::conv2d_backward_data(cpu, d, gy, w, gx);
-}
-void conv2d_backward_weight(Cpu& cpu, const Conv2dDims& d, const double* x, const double* gy, double* gw, double* gb) {
-  reference::conv2d_backward_weight(cpu, d, x, gy, gw, gb);
-}
 void conv2d_backward(Cpu& cpu, const Conv2dDims& d, const double* x, const double* gy, const double* w, double* gx, double* gw, double* gb) {
   if (gx) reference::conv2d_backward_data(cpu, d, gy, w, gx);
   if (gw) reference::conv2d_backward_weight(cpu, d, x, gy, gw, gb);
@@ -66,12 +60,6 @@ void conv2d_backward(Cpu& cpu, const Conv2dDims& d, const float* x, const float*
     case Kernel::winograd: return winograd::conv2d_backward(cpu, d, x, gy, w, gx, gw, gb);
     case Kernel::direct: return direct::conv2d_backward(cpu, d, x, gy, w, gx, gw, gb);
   }
-}
-void conv2d_backward_data(Cpu& cpu, const Conv2dDims& d, const float* gy, const float* w, float* gx) {
-  conv2d_backward(cpu, d, nullptr, gy, w, gx, nullptr, nullptr);
-}
-void conv2d_backward_weight(Cpu& cpu, const Conv2dDims& d, const float* x, const float* gy, float* gw, float* gb) {
-  conv2d_backward(cpu, d, x, gy, nullptr, nullptr, gw, gb);
 }
 
 }  // namespace mica::kernels
