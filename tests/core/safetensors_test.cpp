@@ -1,5 +1,6 @@
 #include "../catch.h"
 #include "../compare.h"
+#include "../scratch_folder.h"
 
 #include <mica/core/error.h>
 #include <mica/core/file.h>
@@ -32,16 +33,10 @@ std::string parse_error(const std::string& bytes) {
   return error_text<FileError>([&] { parse_safetensors(bytes, "w"); });
 }
 
-struct Folder {  // gone at the end of a test
-  fs::path path = fs::temp_directory_path() / ("mica-test-" + std::to_string(::getpid()));
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-};
-
 }  // namespace
 
 TEST_CASE("weights come back as they were saved, in logical order") {
-  const Folder folder;
+  const ScratchFolder folder;
   const Safetensors saved{{{"b", Tensor::from<double>({1, 2, 3, 4, 5, 6, 7, 8}, {1, 2, 2, 2})},
                            {"a", Tensor::full({}, 7, DType::i64)},
                            {"none", Tensor::zeros({0, 3})},
@@ -219,7 +214,7 @@ TEST_CASE("a hostile header of 50 MB takes no more memory than itself") {
   };
   const std::string fields = R"("dtype":"U8","shape":[1],"data_offsets":[0,1])";
   const std::string nested = std::string(60, '[') + std::string(60, ']') + ",";
-  const Folder folder;
+  const ScratchFolder folder;
   for (const auto& [what, before, piece, after] :
        {std::tuple("nested arrays", "{\"a\":{" + fields + ",\"x\":[", nested, std::string("0]}}")),
         std::tuple("objects", "{\"a\":{" + fields + ",\"x\":[", std::string("{\"k\":{}},"), std::string("0]}}")),
@@ -255,7 +250,7 @@ TEST_CASE("every truncation and every flipped byte of a weight file is rejected 
 }
 
 TEST_CASE("a save that fails leaves the old file and no scratch file") {
-  const Folder folder;
+  const ScratchFolder folder;
   write_file(folder.path / "w", {"old"});
   CHECK(error_text<FileError>([&] { write_file(folder.path / "no" / "w", {"x"}); }) ==
         "cannot write " + (folder.path / "no" / "w").string() + ": the folder " + (folder.path / "no").string() + " does not exist");

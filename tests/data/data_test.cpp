@@ -1,5 +1,6 @@
 #include "../catch.h"
 #include "../compare.h"
+#include "../scratch_folder.h"
 #include "http_server.h"
 
 #include <mica/core/context.h>
@@ -51,12 +52,6 @@ std::string gzip(const std::string& bytes) {
 std::string idx_error(const std::string& bytes) {
   return error_text<FileError>([&] { parse_idx(gunzip(bytes, "f"), "f"); });
 }
-
-struct Folder {
-  fs::path path = fs::temp_directory_path() / ("mica-data-test-" + std::to_string(::getpid()));
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-};
 
 struct Environment {  // one variable, set for a test
   Environment(const char* variable, const std::string& value) : name(variable) { ::setenv(name, value.c_str(), 1); }
@@ -194,7 +189,7 @@ TEST_CASE("drawn digits have MNIST's shapes, ink in each, and no two alike") {
 }
 
 TEST_CASE("a folder of IDX files: what is wrong is said") {
-  const Folder folder;
+  const ScratchFolder folder;
   const std::string name = folder.path.string();
   CHECK(error_text<FileError>([&] { load_mnist(folder.path / "no"); }) ==
         fmt::format("there is no folder {}/no; give the one with the four IDX files", name));
@@ -216,7 +211,7 @@ TEST_CASE("SHA-256 equals the published value") {
 }
 
 TEST_CASE("downloading: what a mirror serves is checked; without MNIST, drawn digits say that they are not") {
-  const Folder folder;
+  const ScratchFolder folder;
   const Environment cache("XDG_CACHE_HOME", folder.path.string());
   const char* own = std::getenv("MICA_DATA");
   const std::string real = own ? own : "";

@@ -1,6 +1,7 @@
 // Faults that were found once and mended, each with the call that showed it.
 #include "../catch.h"
 #include "../compare.h"
+#include "../scratch_folder.h"
 
 #include <mica/core/autograd.h>
 #include <mica/core/error.h>
@@ -41,7 +42,8 @@ TEST_CASE("an infinite parameter stays, where neither gradient nor decay moves i
 }
 
 TEST_CASE("weights that could not be read again are not written") {
-  const std::filesystem::path path = std::filesystem::temp_directory_path() / "mica_mended_test.safetensors";
+  const ScratchFolder folder;
+  const std::filesystem::path path = folder.path / "weights.safetensors";
   const Tensor x = Tensor::ones({2});
   const auto refusal = [&](const Safetensors& content) { return error_text<FileError>([&] { save_safetensors(path, content); }); };
   CHECK(refusal({{{"a", x}, {"a", x}}, {}}) == path.string() + " cannot be written: the tensor 'a' is there twice");
