@@ -1,11 +1,13 @@
-// The contexts that ops hand to kernels: one for each calling thread and device.
+// The contexts that ops hand to kernels: on the CPU one for each calling thread, on CUDA one for each device.
 #pragma once
 
-#include <mica/kernels/cpu/context.h>
+#include <mica/core/device.h>
+#include <mica/kernels/context.h>
 
 namespace mica {
 
-kernels::Cpu& cpu_context();  // the calling thread's
+kernels::Cpu& cpu_context();                // the calling thread's
+kernels::Cuda& cuda_context(Device device);  // in builds with CUDA
 
 // Threads that CPU ops use from now on: those of this thread at once, of other threads when they start. The default
 // is $OMP_NUM_THREADS, else one for each core. Throws Error unless 1 <= threads <= 1024.

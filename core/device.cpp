@@ -1,13 +1,43 @@
 #include <mica/core/device.h>
 #include <mica/core/error.h>
 
-namespace mica {
+#include <fmt/format.h>
 
-std::string why_no_cuda() { return "this build of Mica has the CPU backend only"; }
+#ifdef MICA_CUDA
+#include <mica/core/cuda/device.h>
+#endif
+
+namespace mica {
+namespace {
+
+struct Found {
+  int devices = 0;
+  std::string reason;  // where there is none
+};
+
+// Asked once: the answer does not change while a program runs.
+const Found& found() {
+  static const Found answer = [] {
+    Found found;
+#ifdef MICA_CUDA
+    found.devices = cuda_device_count(found.reason);
+#else
+    found.reason = "this build of Mica has the CPU backend only";
+#endif
+    return found;
+  }();
+  return answer;
+}
+
+}  // namespace
+
+std::string why_no_cuda() { return found().reason; }
 
 Device Device::cuda(int index) {
-  if (const std::string reason = why_no_cuda(); !reason.empty())
-    throw DeviceError("Device::cuda(" + std::to_string(index) + "): " + reason + "; use Device::cpu()");
+  if (found().devices == 0) throw DeviceError(fmt::format("Device::cuda({}): {}; use Device::cpu()", index, found().reason));
+  if (index < 0 || index >= found().devices)
+    throw DeviceError(fmt::format("Device::cuda({}): this machine has {} CUDA device{}, counted from 0", index, found().devices,
+                                  found().devices == 1 ? "" : "s"));
   return Device(Kind::cuda, index);
 }
 

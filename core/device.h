@@ -1,4 +1,4 @@
-// Where a tensor's elements live. This build has the CPU; asking for CUDA throws a DeviceError that says so.
+// Where a tensor's elements live: the CPU, or a CUDA device where the build and the machine have one.
 #pragma once
 
 #include <string>
@@ -11,7 +11,7 @@ class Device {
 
   constexpr Device() = default;
   static constexpr Device cpu() { return Device(Kind::cpu, 0); }
-  static Device cuda(int index = 0);  // throws DeviceError where the build or the machine has none
+  static Device cuda(int index = 0);  // throws DeviceError where the build or the machine has none of that index
 
   constexpr Kind kind() const { return kind_; }
   constexpr int index() const { return index_; }

@@ -1,6 +1,6 @@
 // dispatch: from a tensor to the kernel overload for its device and element type.
 //   dispatch(x, [&](auto& context, auto t) { using T = decltype(t); kernels::fill<T>(context, n, T(0), y.data<T>()); });
-// A second backend is one more case here, and in every kernel header one more overload: a forgotten one does not link.
+// The lambda is compiled for every backend of the build: a kernel without an overload for one of them does not link.
 #pragma once
 
 #include <mica/core/context.h>
@@ -8,25 +8,36 @@
 
 namespace mica {
 
+// f(context) for the device that x is on.
+template <class F>
+void dispatch_device([[maybe_unused]] const Tensor& x, F&& f) {
+#ifdef MICA_CUDA
+  if (x.device().kind() == Device::Kind::cuda) return f(cuda_context(x.device()));
+#endif
+  f(cpu_context());
+}
+
 // f(context, T{}) for any element type.
 template <class F>
 void dispatch(const Tensor& x, F&& f) {
-  kernels::Cpu& context = cpu_context();
-  switch (x.dtype()) {
-    case DType::f32: return f(context, float{});
-    case DType::f64: return f(context, double{});
-    case DType::i64: return f(context, std::int64_t{});
-    case DType::i32: return f(context, std::int32_t{});
-    case DType::u8: return f(context, std::uint8_t{});
-  }
+  dispatch_device(x, [&](auto& context) {
+    switch (x.dtype()) {
+      case DType::f32: return f(context, float{});
+      case DType::f64: return f(context, double{});
+      case DType::i64: return f(context, std::int64_t{});
+      case DType::i32: return f(context, std::int32_t{});
+      case DType::u8: return f(context, std::uint8_t{});
+    }
+  });
 }
 
 // f(context, T{}) for f32 and f64; the caller has checked that x is one of them.
 template <class F>
 void dispatch_floating(const Tensor& x, F&& f) {
-  kernels::Cpu& context = cpu_context();
-  if (x.dtype() == DType::f64) return f(context, double{});
-  f(context, float{});
+  dispatch_device(x, [&](auto& context) {
+    if (x.dtype() == DType::f64) return f(context, double{});
+    f(context, float{});
+  });
 }
 
 // For kernels' arguments that may be null.

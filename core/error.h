@@ -2,27 +2,9 @@
 // The library never prints, exits or aborts; programs catch Error and decide.
 #pragma once
 
-#include <stdexcept>
-#include <string>
+#include <mica/kernels/error.h>
 
 namespace mica {
-
-class Error : public std::runtime_error {
- public:
-  explicit Error(const std::string& message) : std::runtime_error(message), text_(message) {}
-
-  const char* what() const noexcept override { return text_.c_str(); }
-
-  // Puts a module's name in front: "conv3" and then "features" make "features.conv3: …".
-  void prepend_path(const std::string& name) {
-    text_ = name + (in_path_ ? "." : ": ") + text_;
-    in_path_ = true;
-  }
-
- private:
-  std::string text_;
-  bool in_path_ = false;
-};
 
 class ShapeError : public Error { using Error::Error; };   // sizes or ranks that do not fit together
 class DTypeError : public Error { using Error::Error; };   // an element type that the operation does not take

@@ -1,6 +1,7 @@
 #include <mica/core/autograd.h>
 #include <mica/core/dispatch.h>
 #include <mica/core/error.h>
+#include <mica/core/memory.h>
 #include <mica/core/random.h>
 #include <mica/kernels/dropout.h>
 
@@ -46,9 +47,10 @@ void uniform_(Tensor& x, double low, double high, const RandomKey& key) {
 void normal_(Tensor& x, double mean, double deviation, const RandomKey& key) {
   require_floating("normal_", "the tensor", x);
   if (!(deviation >= 0)) throw Error(fmt::format("normal_: expected a deviation of 0 or more, got {}", deviation));
-  dispatch_floating(x, [&](auto&, auto t) {
+  Tensor drawn = Tensor::empty(x.shape(), x.dtype());  // on the CPU, wherever x is: the same bits, and only at the start
+  dispatch_floating(drawn, [&](auto&, auto t) {
     using T = decltype(t);
-    T* y = x.data<T>();
+    T* y = drawn.data<T>();
     for (std::int64_t i = 0; i < x.numel(); i += 2) {
       const kernels::RandomBlock bits = kernels::philox(key, static_cast<std::uint32_t>(i / 4));
       const std::size_t pair = i % 4 == 0 ? 0 : 2;
@@ -59,6 +61,7 @@ void normal_(Tensor& x, double mean, double deviation, const RandomKey& key) {
       if (i + 1 < x.numel()) y[i + 1] = static_cast<T>(mean + radius * std::sin(angle));
     }
   });
+  copy_bytes(x.device(), x.raw_data(), Device::cpu(), drawn.raw_data(), static_cast<std::size_t>(x.numel()) * size_of(x.dtype()));
   x.bump_version();
 }
 

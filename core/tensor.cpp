@@ -1,21 +1,20 @@
-#include <mica/core/allocator.h>
 #include <mica/core/autograd.h>
 #include <mica/core/dispatch.h>
 #include <mica/core/error.h>
+#include <mica/core/memory.h>
 #include <mica/core/tensor.h>
 #include <mica/kernels/copy.h>
 
 #include <fmt/format.h>
 
-#include <cstring>
 #include <limits>
 
 namespace mica {
 
 // Elements and their version; shared by a tensor and its views.
 struct Storage {
-  Storage(std::size_t size, Device where) : bytes(size), device(where), pointer(allocate_host(size)) {}
-  ~Storage() { free_host(pointer, bytes); }
+  Storage(std::size_t size, Device where) : bytes(size), device(where), pointer(allocate(where, size)) {}
+  ~Storage() { deallocate(device, pointer, bytes); }
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 
@@ -35,6 +34,8 @@ struct TensorImpl {
 
 namespace {
 
+constexpr std::int64_t largest_on_cuda = std::numeric_limits<std::int32_t>::max();
+
 kernels::Sizes to_sizes(const std::vector<std::int64_t>& values) {
   kernels::Sizes sizes{};
   std::copy(values.begin(), values.end(), sizes.begin());
@@ -42,9 +43,9 @@ kernels::Sizes to_sizes(const std::vector<std::int64_t>& values) {
 }
 
 // Copies between memory order and a dense buffer in logical order (either may be x).
-template <class T>
-void copy_logical(kernels::Cpu& cpu, const Shape& shape, const Strides& from, const T* x, const Strides& to, T* y) {
-  kernels::strided_copy(cpu, static_cast<int>(shape.size()), to_sizes(shape), to_sizes(from), x, to_sizes(to), y);
+template <class Context, class T>
+void copy_logical(Context& context, const Shape& shape, const Strides& from, const T* x, const Strides& to, T* y) {
+  kernels::strided_copy(context, static_cast<int>(shape.size()), to_sizes(shape), to_sizes(from), x, to_sizes(to), y);
 }
 
 Strides row_major(const Shape& shape) {
@@ -73,6 +74,9 @@ void check_shape(const Shape& shape) {
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
   check_shape(shape);
+  if (device.kind() == Device::Kind::cuda && mica::numel(shape) > largest_on_cuda)
+    throw ShapeError(fmt::format("a tensor of shape {} on {} has {} elements; kernels count at most {} there, so split it",
+                                 mica::to_string(shape), mica::to_string(device), mica::numel(shape), largest_on_cuda));
   const std::size_t bytes = static_cast<std::size_t>(mica::numel(shape)) * size_of(dtype);
   return Tensor(std::make_shared<TensorImpl>(
       TensorImpl{std::make_shared<Storage>(bytes, device), 0, shape, dtype, nullptr}));
@@ -134,8 +138,8 @@ T* Tensor::data() const {
 template <class T>
 std::vector<T> Tensor::to_vector() const {
   std::vector<T> values(static_cast<std::size_t>(numel()));
-  copy_logical(cpu_context(), shape(), strides_of(shape()), static_cast<const T*>(data<T>()), row_major(shape()),
-               values.data());
+  const Tensor here = detach().to(Device::cpu());
+  copy_logical(cpu_context(), shape(), strides_of(shape()), static_cast<const T*>(here.data<T>()), row_major(shape()), values.data());
   return values;
 }
 
@@ -144,7 +148,9 @@ T Tensor::item() const {
   if (numel() != 1)
     throw ShapeError(fmt::format("Tensor::item: the tensor has {} elements (shape {}), expected one", numel(),
                                  mica::to_string(shape())));
-  return *data<T>();
+  T value;
+  copy_bytes(Device::cpu(), &value, device(), data<T>(), sizeof(T));
+  return value;
 }
 
 // ---- new tensors from this one ----
@@ -181,10 +187,12 @@ Tensor Tensor::to(DType target) const {
 }
 
 Tensor Tensor::to(Device target) const {
-  if (!(target == device()))
-    throw DeviceError(fmt::format("Tensor::to: no copy from {} to {} in this build", mica::to_string(device()),
-                                  mica::to_string(target)));
-  return *this;
+  const Device source = device();
+  if (target == source) return *this;
+  Tensor y = empty(shape(), dtype(), target);
+  copy_bytes(target, y.raw_data(), source, raw_data(), static_cast<std::size_t>(numel()) * size_of(dtype()));
+  record("to", y, {*this}, [source](const Tensor& gy) -> Gradients { return {gy.to(source)}; });
+  return y;
 }
 
 Tensor Tensor::reshape(const Shape& wanted) const {
@@ -270,7 +278,7 @@ Tensor& Tensor::copy_(const Tensor& source) {
     throw ShapeError(fmt::format("copy_: the source has shape {}, expected {}", mica::to_string(source.shape()),
                                  mica::to_string(shape())));
   const Tensor same = source.detach().to(dtype());
-  if (numel() > 0) std::memmove(raw_data(), same.raw_data(), static_cast<std::size_t>(numel()) * size_of(dtype()));
+  copy_bytes(device(), raw_data(), same.device(), same.raw_data(), static_cast<std::size_t>(numel()) * size_of(dtype()));
   bump_version();
   return *this;
 }
@@ -329,6 +337,10 @@ void require_same_type(const char* op, const Tensor& a, const Tensor& b) {
   if (a.dtype() != b.dtype())
     throw DTypeError(fmt::format("{}: tensors are {} and {}, expected one dtype; convert one with to()", op,
                                  name_of(a.dtype()), name_of(b.dtype())));
+  require_same_device(op, a, b);
+}
+
+void require_same_device(const char* op, const Tensor& a, const Tensor& b) {
   if (!(a.device() == b.device()))
     throw DeviceError(fmt::format("{}: tensors are on {} and {}, expected one device; move one with to()", op,
                                   to_string(a.device()), to_string(b.device())));

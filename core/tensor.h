@@ -62,7 +62,7 @@ class Tensor {
   Tensor clone() const;                                       // its own storage
   Tensor detach() const;                                      // shares the elements, takes no part in the graph
   Tensor to(DType dtype) const;                               // itself where nothing changes
-  Tensor to(Device device) const;
+  Tensor to(Device device) const;                             // itself where it is there already
   Tensor reshape(const Shape& shape) const;                   // one size may be -1; shares elements where none moves
   Tensor slice(std::int64_t begin, std::int64_t end) const;   // of the first dimension; shares elements
   Tensor operator[](std::int64_t index) const;                // one of the first dimension, rank one less; copies
@@ -98,5 +98,6 @@ class Tensor {
 // Throw unless the tensor is what the op takes; texts begin with op and name the argument.
 void require_floating(const char* op, const char* argument, const Tensor& x);
 void require_same_type(const char* op, const Tensor& a, const Tensor& b);  // dtype and device
+void require_same_device(const char* op, const Tensor& a, const Tensor& b);
 
 }  // namespace mica

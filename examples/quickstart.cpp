@@ -31,7 +31,7 @@ int main(int argc, char** argv) try {
   net.eval();
   std::int64_t correct = 0;
   BatchLoader test(digits.test, {.batch_size = 1000, .shuffle = false});
-  for (Batch batch; test.next(batch);) correct += count_correct(net(batch.images), batch.labels);
+  for (Batch batch; test.next(batch);) correct += count_correct(net(batch.images), batch.labels).item<std::int64_t>();
   std::cout << "test accuracy: " << 100.0 * static_cast<double>(correct) / static_cast<double>(digits.test.size()) << " %\n";
 } catch (const std::exception& error) {
   std::cerr << error.what() << "\n";

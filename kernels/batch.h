@@ -2,7 +2,7 @@
 // Geometry is torchvision's on float tensors: pixel centres at integer + 0.5, fill 0 before normalising.
 #pragma once
 
-#include <mica/kernels/cpu/context.h>
+#include <mica/kernels/context.h>
 #include <mica/kernels/dims.h>
 #include <mica/kernels/philox.h>
 
@@ -38,6 +38,9 @@ struct BatchDims {
 // y[k] = (transform(images[indices[k]]) − mean) / std, one channel; labels likewise, as i64.
 template <class T>
 void gather_batch(Cpu& cpu, const BatchDims& d, const std::uint8_t* images, const std::uint8_t* labels, const i64* indices,
+                  const Augmentation& augmentation, const RandomKey& key, double mean, double std, T* y, i64* targets);
+template <class T>
+void gather_batch(Cuda& cuda, const BatchDims& d, const std::uint8_t* images, const std::uint8_t* labels, const i64* indices,
                   const Augmentation& augmentation, const RandomKey& key, double mean, double std, T* y, i64* targets);
 
 }  // namespace mica::kernels

@@ -27,14 +27,20 @@ template <class T> struct BatchNormFactors {
 // mean[channels] and biased variance[channels]. In f32 blocks of rows are summed about their first row and combined in f64
 // by Chan's formula, so that a mean far from zero costs no precision; the order depends on the sizes alone.
 template <class T> void batch_norm_statistics(Cpu& cpu, const BatchNormDims& d, const T* x, T* mean, T* variance);
+template <class T> void batch_norm_statistics(Cuda& cuda, const BatchNormDims& d, const T* x, T* mean, T* variance);
 
 template <class T>
 void batch_norm_apply(Cpu& cpu, const BatchNormDims& d, const T* x, const T* scale, const T* shift, const Epilogue& epilogue, T* y);
+template <class T>
+void batch_norm_apply(Cuda& cuda, const BatchNormDims& d, const T* x, const T* scale, const T* shift, const Epilogue& epilogue, T* y);
 
 // y is read only with dropout: where a ReLU alone was active is found again from x, which is read anyway. `training`: were
 // mean and variance x's own? gx may be null; gw and gb are always written.
 template <class T>
 void batch_norm_backward(Cpu& cpu, const BatchNormDims& d, const T* x, const T* y, const T* gy, const BatchNormFactors<T>& factors,
+                         const T* w, bool training, const Epilogue& epilogue, T* gx, T* gw, T* gb);
+template <class T>
+void batch_norm_backward(Cuda& cuda, const BatchNormDims& d, const T* x, const T* y, const T* gy, const BatchNormFactors<T>& factors,
                          const T* w, bool training, const Epilogue& epilogue, T* gx, T* gw, T* gb);
 
 }  // namespace mica::kernels

@@ -9,17 +9,21 @@
 // kernels keep to it; Policy::library chooses oneDNN's.
 #pragma once
 
-#include <mica/kernels/cpu/context.h>
+#include <mica/kernels/context.h>
 #include <mica/kernels/dims.h>
 
 namespace mica::kernels {
 
 // bias and gb may be null.
 void conv2d_forward(Cpu& cpu, const Conv2dDims& d, const float* x, const float* w, const float* bias, float* y);
+void conv2d_forward(Cuda& cuda, const Conv2dDims& d, const float* x, const float* w, const float* bias, float* y);
 void conv2d_forward(Cpu& cpu, const Conv2dDims& d, const double* x, const double* w, const double* bias, double* y);
+void conv2d_forward(Cuda& cuda, const Conv2dDims& d, const double* x, const double* w, const double* bias, double* y);
 
 // Both gradients, which may share work. gx may be null, or gw with gb.
 void conv2d_backward(Cpu& cpu, const Conv2dDims& d, const float* x, const float* gy, const float* w, float* gx, float* gw, float* gb);
+void conv2d_backward(Cuda& cuda, const Conv2dDims& d, const float* x, const float* gy, const float* w, float* gx, float* gw, float* gb);
 void conv2d_backward(Cpu& cpu, const Conv2dDims& d, const double* x, const double* gy, const double* w, double* gx, double* gw, double* gb);
+void conv2d_backward(Cuda& cuda, const Conv2dDims& d, const double* x, const double* gy, const double* w, double* gx, double* gw, double* gb);
 
 }  // namespace mica::kernels

@@ -2,7 +2,7 @@
 // never stored. Kept values are multiplied by 1 / (1 − p).
 #pragma once
 
-#include <mica/kernels/cpu/context.h>
+#include <mica/kernels/context.h>
 #include <mica/kernels/dims.h>
 #include <mica/kernels/philox.h>
 
@@ -19,11 +19,13 @@ struct Dropout {
 
 // y[i] = keep(i) ? scale · x[i] : 0, for i < n. x and y may be the same. Its own gradient, too: gx = dropout(gy).
 template <class T> void dropout(Cpu& cpu, i64 n, const Dropout& d, const T* x, T* y);
+template <class T> void dropout(Cuda& cuda, i64 n, const Dropout& d, const T* x, T* y);
 
 // The same for elements [begin, end) on the calling thread, for kernels that fuse it.
 template <class T> void dropout_range(const Dropout& d, i64 begin, i64 end, const T* x, T* y);
 
 // y[i] = low + (high − low) · uniform(i), i in memory order.
 template <class T> void uniform(Cpu& cpu, i64 n, const RandomKey& key, double low, double high, T* y);
+template <class T> void uniform(Cuda& cuda, i64 n, const RandomKey& key, double low, double high, T* y);
 
 }  // namespace mica::kernels

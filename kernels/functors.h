@@ -160,4 +160,11 @@ struct PowScalar {  // x^exponent
   }
 };
 
+// ---- lists, for instantiation in every backend ----
+#define MICA_EVERY_BINARY(DO, T) \
+  DO(Add, T) DO(Sub, T) DO(Mul, T) DO(Div, T) DO(Pow, T) DO(SquaredError, T) DO(AbsoluteError, T) DO(Huber, T)
+#define MICA_EVERY_UNARY(DO, T)                                                                                         \
+  DO(Relu, T) DO(LeakyRelu, T) DO(Exp, T) DO(Log, T) DO(Sqrt, T) DO(Sigmoid, T) DO(Tanh, T) DO(Gelu, T) DO(GeluTanh, T) \
+  DO(Clamp, T) DO(Square, T) DO(Cube, T) DO(PowScalar, T)
+
 }  // namespace mica::kernels

@@ -1,7 +1,7 @@
 // Gathering along one dimension by index, and its reverse. T: every element type for gather, f32 and f64 for scatter_add.
 #pragma once
 
-#include <mica/kernels/cpu/context.h>
+#include <mica/kernels/context.h>
 #include <mica/kernels/dims.h>
 
 #include <optional>
@@ -18,10 +18,14 @@ struct GatherDims {
 
 // y[at] = x[at with index[at] in place of the indexed dimension]; y is laid out as the index. Indices are in range.
 template <class T> void gather(Cpu& cpu, const GatherDims& d, const T* x, const i64* index, T* y);
+template <class T> void gather(Cuda& cuda, const GatherDims& d, const T* x, const i64* index, T* y);
 // x[at with index[at] in place of the indexed dimension] += y[at], in the order of positions.
 template <class T> void scatter_add(Cpu& cpu, const GatherDims& d, const i64* index, const T* y, T* x);
+template <class T> void scatter_add(Cuda& cuda, const GatherDims& d, const i64* index, const T* y, T* x);
 
 // The first of n values outside [0, size) that is not `allowed`, or n.
 i64 first_out_of_range(Cpu& cpu, i64 n, i64 size, std::optional<i64> allowed, const i64* values);
+// The same, found on the device later and kept there: see RangeFault in kernels/cuda/context.h. `site` tells them apart.
+void watch_range(Cuda& cuda, i64 n, i64 size, std::optional<i64> allowed, const i64* values, int site);
 
 }  // namespace mica::kernels

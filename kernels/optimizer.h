@@ -2,7 +2,7 @@
 // f32 and f64; formulas are PyTorch's. A slot is one parameter; its pointers lead to n elements each, and no two overlap.
 #pragma once
 
-#include <mica/kernels/cpu/context.h>
+#include <mica/kernels/context.h>
 #include <mica/kernels/dims.h>
 
 #include <span>
@@ -25,6 +25,7 @@ struct SgdSettings {
   bool nesterov;
 };
 template <class T> void sgd_step(Cpu& cpu, const SgdSettings& settings, std::span<const SgdSlot<T>> slots);
+template <class T> void sgd_step(Cuda& cuda, const SgdSettings& settings, std::span<const SgdSlot<T>> slots);
 
 template <class T>
 struct AdamSlot {
@@ -41,6 +42,7 @@ struct AdamSettings {
   double lr, beta1, beta2, eps, weight_decay;
 };
 template <class T> void adam_step(Cpu& cpu, const AdamSettings& settings, std::span<const AdamSlot<T>> slots);
+template <class T> void adam_step(Cuda& cuda, const AdamSettings& settings, std::span<const AdamSlot<T>> slots);
 
 template <class T>
 struct GradientSlot {
@@ -51,11 +53,14 @@ struct GradientSlot {
 // Σ |g|ᵖ over all slots, p > 0; for p = ∞ the largest |g|. In f64, in an order that depends on the sizes alone; NaN where
 // an element is.
 template <class T> double power_sum(Cpu& cpu, double p, std::span<const GradientSlot<T>> slots);
+template <class T> double power_sum(Cuda& cuda, double p, std::span<const GradientSlot<T>> slots);
 
 // g = factor · g
 template <class T> void scale(Cpu& cpu, double factor, std::span<const GradientSlot<T>> slots);
+template <class T> void scale(Cuda& cuda, double factor, std::span<const GradientSlot<T>> slots);
 
 // g = min(max(g, −limit), limit); NaN stays
 template <class T> void clamp(Cpu& cpu, double limit, std::span<const GradientSlot<T>> slots);
+template <class T> void clamp(Cuda& cuda, double limit, std::span<const GradientSlot<T>> slots);
 
 }  // namespace mica::kernels

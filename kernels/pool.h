@@ -3,13 +3,15 @@
 // backward finds the winner again from x, so no index tensor is kept.
 #pragma once
 
-#include <mica/kernels/cpu/context.h>
+#include <mica/kernels/context.h>
 #include <mica/kernels/dims.h>
 
 namespace mica::kernels {
 
 template <class T> void max_pool2d_forward(Cpu& cpu, const Pool2dDims& d, const T* x, T* y);
+template <class T> void max_pool2d_forward(Cuda& cuda, const Pool2dDims& d, const T* x, T* y);
 template <class T> void max_pool2d_backward(Cpu& cpu, const Pool2dDims& d, const T* x, const T* gy, T* gx);
+template <class T> void max_pool2d_backward(Cuda& cuda, const Pool2dDims& d, const T* x, const T* gy, T* gx);
 
 // Average pooling: the sum of a window, in f64, over a divisor.
 struct AveragePool {
@@ -18,6 +20,8 @@ struct AveragePool {
   i64 divisor = 0;                 // used for every window, unless 0
 };
 template <class T> void avg_pool2d_forward(Cpu& cpu, const Pool2dDims& d, const AveragePool& rule, const T* x, T* y);
+template <class T> void avg_pool2d_forward(Cuda& cuda, const Pool2dDims& d, const AveragePool& rule, const T* x, T* y);
 template <class T> void avg_pool2d_backward(Cpu& cpu, const Pool2dDims& d, const AveragePool& rule, const T* gy, T* gx);
+template <class T> void avg_pool2d_backward(Cuda& cuda, const Pool2dDims& d, const AveragePool& rule, const T* gy, T* gx);
 
 }  // namespace mica::kernels

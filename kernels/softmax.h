@@ -3,7 +3,7 @@
 //   log_softmax:  y = x − m − log Σ exp(x − m),       gx = gy − exp(y) · Σ gy
 #pragma once
 
-#include <mica/kernels/cpu/context.h>
+#include <mica/kernels/context.h>
 #include <mica/kernels/dims.h>
 
 namespace mica::kernels {
@@ -13,8 +13,12 @@ struct SoftmaxDims {
   i64 outer, length, inner;
 };
 template <class T> void softmax_forward(Cpu& cpu, const SoftmaxDims& d, const T* x, T* y);
+template <class T> void softmax_forward(Cuda& cuda, const SoftmaxDims& d, const T* x, T* y);
 template <class T> void softmax_backward(Cpu& cpu, const SoftmaxDims& d, const T* y, const T* gy, T* gx);
+template <class T> void softmax_backward(Cuda& cuda, const SoftmaxDims& d, const T* y, const T* gy, T* gx);
 template <class T> void log_softmax_forward(Cpu& cpu, const SoftmaxDims& d, const T* x, T* y);
+template <class T> void log_softmax_forward(Cuda& cuda, const SoftmaxDims& d, const T* x, T* y);
 template <class T> void log_softmax_backward(Cpu& cpu, const SoftmaxDims& d, const T* y, const T* gy, T* gx);
+template <class T> void log_softmax_backward(Cuda& cuda, const SoftmaxDims& d, const T* y, const T* gy, T* gx);
 
 }  // namespace mica::kernels

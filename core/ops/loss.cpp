@@ -4,7 +4,7 @@
 #include <mica/core/ops/elementwise.h>
 #include <mica/core/ops/loss.h>
 #include <mica/core/ops/reduce.h>
-#include <mica/kernels/gather.h>
+#include <mica/core/range.h>
 
 #include <fmt/format.h>
 
@@ -30,10 +30,10 @@ kernels::NllDims check(const char* op, const Tensor& scores, const Tensor& targe
       throw ShapeError(fmt::format("{}: expected a weight of shape {}, one for each class, got {}", op, classes, to_string(weight.shape())));
   }
   const std::int64_t n = target.numel();
-  const std::int64_t bad = kernels::first_out_of_range(cpu_context(), n, classes, ignore_index, target.data<std::int64_t>());
-  if (bad < n)
-    throw Error(fmt::format("{}: target[{}] is {}, expected a class from 0 to {} or ignore_index {}", op, bad, target.data<std::int64_t>()[bad],
-                            classes - 1, ignore_index));
+  require_same_device(op, scores, target);
+  require_in_range(target, classes, ignore_index, [=, op = std::string(op)](std::int64_t position, std::int64_t value) {
+    return fmt::format("{}: target[{}] is {}, expected a class from 0 to {} or ignore_index {}", op, position, value, classes - 1, ignore_index);
+  });
   const std::int64_t inner = scores.rank() < 3 ? 1 : strides_of(scores.shape())[1];
   return {inner == 0 ? 0 : n / inner, classes, inner, ignore_index, 0, Reduction::mean};
 }
@@ -101,14 +101,14 @@ Tensor cross_entropy(const Tensor& scores, const Tensor& target, const CrossEntr
   return likelihood("cross_entropy", log_softmax(scores, class_dim(scores)), target, o.weight, d);
 }
 
-std::int64_t count_correct(const Tensor& scores, const Tensor& target) {
+Tensor count_correct(const Tensor& scores, const Tensor& target) {
   check("count_correct", scores, target, {}, -1);
   if (scores.rank() != 2)
     throw ShapeError(fmt::format("count_correct: expected scores of shape (N, classes), got {}", to_string(scores.shape())));
-  std::int64_t correct = 0;
+  Tensor correct = Tensor::empty({}, DType::i64, scores.device());
   dispatch_floating(scores, [&](auto& context, auto t) {
     using T = decltype(t);
-    correct = kernels::count_correct<T>(context, scores.size(0), scores.size(1), scores.data<T>(), target.data<std::int64_t>());
+    kernels::count_correct<T>(context, scores.size(0), scores.size(1), scores.data<T>(), target.data<std::int64_t>(), correct.data<std::int64_t>());
   });
   return correct;
 }

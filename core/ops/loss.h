@@ -31,7 +31,7 @@ struct CrossEntropyOptions {
 // nll_loss of the log_softmax of scores. The target is i64 classes, or probabilities: of the scores' shape and dtype.
 Tensor cross_entropy(const Tensor& scores, const Tensor& target, const CrossEntropyOptions& options = {});
 
-// How many rows of scores (N, classes) are largest at target[n]; the first of equals counts.
-std::int64_t count_correct(const Tensor& scores, const Tensor& target);
+// How many rows of scores (N, classes) are largest at target[n], the first of equals counting: an i64 scalar where scores are.
+Tensor count_correct(const Tensor& scores, const Tensor& target);
 
 }  // namespace mica

@@ -3,6 +3,7 @@
 #include <mica/core/error.h>
 #include <mica/core/ops/rearrange.h>
 #include <mica/core/ops/scatter_add.h>
+#include <mica/core/range.h>
 #include <mica/core/walk.h>
 #include <mica/kernels/copy.h>
 #include <mica/kernels/gather.h>
@@ -219,17 +220,16 @@ kernels::GatherDims gather_dims(const Shape& x, int dim, const Shape& index) {
 void check_index(const Tensor& x, int dim, const Tensor& index) {
   if (index.dtype() != DType::i64)
     throw DTypeError(fmt::format("gather: the index is {}, expected i64; convert it with to()", name_of(index.dtype())));
-  if (!(index.device() == x.device())) require_same_type("gather", x, index);
+  require_same_device("gather", x, index);
   bool fits = index.rank() == x.rank();
   for (int i = 0; fits && i < x.rank(); ++i) fits = i == dim || index.size(i) <= x.size(i);
   if (!fits)
     throw ShapeError(fmt::format("gather: expected an index of the input's rank, no larger than the input but in dimension {}, got {} (input {})",
                                  dim, to_string(index.shape()), to_string(x.shape())));
-  const std::int64_t size = x.size(dim), n = index.numel();
-  const std::int64_t bad = kernels::first_out_of_range(cpu_context(), n, size, {}, index.data<std::int64_t>());
-  if (bad < n)
-    throw Error(fmt::format("gather: an index is {}, expected 0 to {}, positions in dimension {} of the input {}",
-                            index.data<std::int64_t>()[bad], size - 1, dim, to_string(x.shape())));
+  const std::int64_t size = x.size(dim);
+  require_in_range(index, size, {}, [=, shape = x.shape()](std::int64_t, std::int64_t value) {
+    return fmt::format("gather: an index is {}, expected 0 to {}, positions in dimension {} of the input {}", value, size - 1, dim, to_string(shape));
+  });
 }
 
 }  // namespace

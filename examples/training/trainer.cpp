@@ -48,7 +48,7 @@ Score evaluate(Sequential& network, const ImageSet& set, DType dtype, const std:
   Tally tally;
   for (Batch batch; !interrupted && loader.next(batch);) {
     const Tensor y = network(batch.images);
-    tally.add(value_of(nll_loss(y, batch.labels)), count_correct(y, batch.labels), batch.labels.numel());
+    tally.add(value_of(nll_loss(y, batch.labels)), count_correct(y, batch.labels).item<std::int64_t>(), batch.labels.numel());
   }
   return tally.score();
 }
@@ -81,7 +81,7 @@ Result train(Sequential& network, const networks::Recipe& recipe, const Settings
       loss.backward();
       optimizer->step();
       const double batch_loss = value_of(loss);
-      tally.add(batch_loss, count_correct(y, batch.labels), batch.labels.numel());
+      tally.add(batch_loss, count_correct(y, batch.labels).item<std::int64_t>(), batch.labels.numel());
       logs.step(++result.steps, batch_loss, lr);
       if (progress.due()) {
         const double done = static_cast<double>((epoch - 1) * train_set.size() + tally.images);

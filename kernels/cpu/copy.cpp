@@ -87,7 +87,7 @@ void strided_copy(Cpu& cpu, int rank, const Sizes& sizes, const Sizes& x_strides
       for (i64 row = begin; row < end; ++row) copy_row(length, x + row * x_row, y + row * y_row);
     });
   }
-  walk.for_each_row(cpu, [&](const std::array<i64, 2>& at, i64 length) {
+  for_each_row(cpu, walk, [&](const std::array<i64, 2>& at, i64 length) {
     const T* from = x + at[0];
     T* to = y + at[1];
     if (x_step == 1 && y_step == 1) copy_row(length, from, to);

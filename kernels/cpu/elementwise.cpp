@@ -24,7 +24,7 @@ template <class F, class T>
 void binary_forward(Cpu& cpu, const F& f, int rank, const Sizes& sizes, const Sizes& a_strides, const T* a,
                     const Sizes& b_strides, const T* b, T* y) {
   const Walk<3> walk(rank, sizes, {a_strides, b_strides, dense_strides(rank, sizes)});
-  walk.for_each_row(cpu, [&](const std::array<i64, 3>& at, i64 length) {
+  for_each_row(cpu, walk, [&](const std::array<i64, 3>& at, i64 length) {
     MICA_CALL_FOR(T, forward_row, f, length, a + at[0], walk.row_stride(0), b + at[1], walk.row_stride(1), y + at[2]);
   });
 }
@@ -33,7 +33,7 @@ template <class F, class T>
 void binary_backward(Cpu& cpu, const F& f, int rank, const Sizes& sizes, const Sizes& a_strides, const T* a,
                      const Sizes& b_strides, const T* b, bool one_gy, const T* gy, T* ga, T* gb) {
   const Walk<3> walk(rank, sizes, {a_strides, b_strides, dense_strides(rank, sizes)});
-  walk.for_each_row(cpu, [&](const std::array<i64, 3>& at, i64 length) {
+  for_each_row(cpu, walk, [&](const std::array<i64, 3>& at, i64 length) {
     const T *pa = a + at[0], *pb = b + at[1], *pg = one_gy ? gy : gy + at[2];
     const i64 a_step = walk.row_stride(0), b_step = walk.row_stride(1);
     if (ga) MICA_CALL_FOR(T, grad_a_row, f, length, pa, a_step, pb, b_step, pg, one_gy, ga + at[2]);
@@ -58,12 +58,7 @@ void unary_backward(Cpu& cpu, const F& f, i64 n, const T* kept, const T* gy, T* 
 #define MICA_UNARY(F, T)                                            \
   template void unary_forward(Cpu&, const F&, i64, const T*, T*);   \
   template void unary_backward(Cpu&, const F&, i64, const T*, const T*, T*);
-#define MICA_FLOATING(T)                                                                                               \
-  MICA_BINARY(Add, T) MICA_BINARY(Sub, T) MICA_BINARY(Mul, T) MICA_BINARY(Div, T) MICA_BINARY(Pow, T)                  \
-  MICA_BINARY(SquaredError, T) MICA_BINARY(AbsoluteError, T) MICA_BINARY(Huber, T)                                     \
-  MICA_UNARY(Relu, T) MICA_UNARY(LeakyRelu, T) MICA_UNARY(Exp, T) MICA_UNARY(Log, T) MICA_UNARY(Sqrt, T)               \
-  MICA_UNARY(Sigmoid, T) MICA_UNARY(Tanh, T) MICA_UNARY(Gelu, T) MICA_UNARY(GeluTanh, T) MICA_UNARY(Clamp, T)          \
-  MICA_UNARY(Square, T) MICA_UNARY(Cube, T) MICA_UNARY(PowScalar, T)
+#define MICA_FLOATING(T) MICA_EVERY_BINARY(MICA_BINARY, T) MICA_EVERY_UNARY(MICA_UNARY, T)
 MICA_FLOATING(float)
 MICA_FLOATING(double)
 

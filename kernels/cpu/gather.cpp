@@ -9,7 +9,7 @@ template <class F>
 void for_each_line(Cpu& cpu, const GatherDims& d, const F& f) {
   const Walk<2> walk(d.rank, d.sizes, {d.x_strides, d.index_strides});
   const i64 x_step = walk.row_stride(0), index_step = walk.row_stride(1);
-  walk.for_each_row(cpu, [&](const std::array<i64, 2>& at, i64 lines) {
+  for_each_row(cpu, walk, [&](const std::array<i64, 2>& at, i64 lines) {
     for (i64 line = 0; line < lines; ++line) f(at[0] + line * x_step, at[1] + line * index_step);
   }, d.length);
 }

@@ -68,22 +68,21 @@ void nll_loss_backward(Cpu& cpu, const NllDims& d, const i64* target, const T* w
 }
 
 template <class T>
-i64 count_correct(Cpu&, i64 n, i64 classes, const T* y, const i64* target) {
-  i64 correct = 0;
+void count_correct(Cpu&, i64 n, i64 classes, const T* y, const i64* target, i64* correct) {
+  *correct = 0;
   for (i64 i = 0; i < n; ++i) {
     const T* row = y + i * classes;
     i64 best = 0;
     for (i64 c = 1; c < classes; ++c)
       if (row[c] > row[best] || (row[c] != row[c] && row[best] == row[best])) best = c;  // a NaN wins, as in argmax
-    correct += best == target[i];
+    *correct += best == target[i];
   }
-  return correct;
 }
 
 #define MICA_FLOATING(T)                                                                               \
   template void nll_loss_forward(Cpu&, const NllDims&, const T*, const i64*, const T*, T*);            \
   template void nll_loss_backward(Cpu&, const NllDims&, const i64*, const T*, const T*, T*);           \
-  template i64 count_correct(Cpu&, i64, i64, const T*, const i64*);
+  template void count_correct(Cpu&, i64, i64, const T*, const i64*, i64*);
 MICA_FLOATING(float)
 MICA_FLOATING(double)
 

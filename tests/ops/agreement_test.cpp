@@ -1,8 +1,6 @@
 // Every op of the table on every case: f64 against PyTorch, f64 against finite differences, f32 against f64; whole
 // numbers to the bit between implementations and thread counts; arguments unchanged.
-#include "../catch.h"
-#include "../compare.h"
-#include "case_table.h"
+#include "agreement.h"
 
 #include <mica/core/autograd.h>
 #include <mica/core/context.h>
@@ -17,14 +15,6 @@ using namespace mica;
 using namespace mica::test;
 
 namespace {
-
-// Fails unless found ≤ allowed, and then prints what repeats the case (on stderr, where Catch2 does not fold it).
-void verify(const OpCase& c, const std::string& what, double found, double allowed) {
-  if (!(found <= allowed))
-    fmt::print(stderr, "{}: {} differs by {}, allowed {}\n  repeat: MICA_CASE='{}' build/release/tests/mica_tests \"[ops]\"\n", c.id, what, found, allowed, c.line());
-  CHECK(found <= allowed);
-}
-void verify(const OpCase& c, const std::string& what, bool holds) { verify(c, what, holds ? 0.0 : 1.0, 0.0); }
 
 struct Expected {
   std::string line;
@@ -49,60 +39,6 @@ const std::map<std::string, Expected>& expected() {
     return by_id;
   }();
   return all;
-}
-
-// The largest value that is finite, for a scale.
-double largest_finite(const Tensor& x) {
-  double most = 0;
-  for (const double v : values(x))
-    if (std::isfinite(v)) most = std::max(most, std::abs(v));
-  return most;
-}
-
-// As difference(), where NaN equals NaN and an infinity itself.
-double difference_with_specials(const Tensor& a, const Tensor& b) {
-  if (a.shape() != b.shape() || is_floating(a.dtype()) != is_floating(b.dtype())) return std::numeric_limits<double>::infinity();
-  const std::vector<double> va = values(a), vb = values(b);
-  double most = 0;
-  for (std::size_t i = 0; i < va.size(); ++i) {
-    if (va[i] == vb[i] || (std::isnan(va[i]) && std::isnan(vb[i]))) continue;
-    // Element by element, because 1e20 would hide everything else.
-    const double d = std::abs(va[i] - vb[i]) / std::max(1.0, std::abs(vb[i]));
-    most = std::max(most, std::isnan(d) ? std::numeric_limits<double>::infinity() : d);
-  }
-  return most;
-}
-
-double compare(const Tensor& got, const Tensor& want) {
-  const std::vector<double> v = values(want);
-  return std::all_of(v.begin(), v.end(), [](double x) { return std::abs(x) < 1e10; }) ? difference(got, want) : difference_with_specials(got, want);
-}
-
-// A gradient that cancels to nothing (batch norm of two values) is compared on the scale of what went in.
-double gradient_scale(const Outputs& grad_outputs, const Tensor& gradient) {
-  double in = 0;
-  for (const auto& [name, gy] : grad_outputs) in = std::max(in, largest_finite(gy));
-  return std::max(1.0, in / std::max(largest_finite(gradient), 1e-300));
-}
-
-std::vector<Tensor> everything(const OpResult& r) {
-  std::vector<Tensor> all;
-  for (const auto& [name, x] : r.outputs) all.push_back(x.detach());
-  for (const auto& [name, x] : r.gradients) all.push_back(x);
-  for (const auto& [name, x] : r.buffers) all.push_back(x);
-  return all;
-}
-
-bool all_same_bits(const OpResult& a, const OpResult& b) {
-  const std::vector<Tensor> x = everything(a), y = everything(b);
-  return std::equal(x.begin(), x.end(), y.begin(), y.end(), [](const Tensor& p, const Tensor& q) { return same_bits(p, q); });
-}
-
-template <class Map>
-Map in_dtype(const Map& tensors, DType dtype) {
-  Map converted;
-  for (const auto& [name, x] : tensors) converted[name] = is_floating(x.dtype()) ? x.to(dtype) : x;
-  return converted;
 }
 
 }  // namespace
@@ -241,19 +177,6 @@ TEST_CASE("f32 ops treat special values as f64 does", "[ops]") {
       verify(c, "gradient of " + name, difference_with_specials(got.gradients.at(name), rounded(gradient)), 5e-6);
   }
 }
-
-namespace {
-
-// Ops that only add, multiply, choose or move: exact on whole numbers as long as all sums are below 2²⁴. (A gradient that
-// equals share is rounded once, in both precisions.)
-bool is_exact(const std::string& op) {
-  for (const char* exact : {"add", "sub", "mul", "relu", "clamp", "sum", "amax", "amin", "max", "min", "argmax", "argmin", "matmul", "linear", "conv2d", "reshape",
-                            "permute", "transpose", "broadcast_to", "cat", "stack", "split", "gather", "max_pool2d"})
-    if (op == exact) return true;
-  return false;
-}
-
-}  // namespace
 
 TEST_CASE("whole numbers give the same bits by every implementation, precision and thread count", "[ops]") {
   const int threads = num_threads();

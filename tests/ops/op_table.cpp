@@ -181,23 +181,24 @@ Outputs call_op(const Arguments& arguments, const Attributes& attributes) {
   return outputs;
 }
 
-OpResult run_op(const Attributes& attributes, const Arguments& given, const Outputs& grad_outputs) {
+OpResult run_op(const Attributes& attributes, const Arguments& given, const Outputs& grad_outputs, Device device) {
   Arguments arguments;
   const std::string op = attributes.value("op", "");
   for (const auto& [name, value] : given) {
-    arguments[name] = value.clone();
+    arguments[name] = value.clone().to(device);
     if (is_differentiable(op, name, value)) arguments[name].set_requires_grad();
   }
   OpResult result;
   result.outputs = call_op(arguments, attributes);
   std::vector<Tensor> roots, gys;
   for (const auto& [name, gy] : grad_outputs)
-    if (const auto y = result.outputs.find(name); y != result.outputs.end() && y->second.requires_grad()) roots.push_back(y->second), gys.push_back(gy);
+    if (const auto y = result.outputs.find(name); y != result.outputs.end() && y->second.requires_grad()) roots.push_back(y->second), gys.push_back(gy.to(device));
   backward(roots, gys);
+  for (auto& [name, y] : result.outputs) y = y.detach().to(Device::cpu());
   for (const auto& [name, value] : arguments) {
     if (is_differentiable(op, name, value) && !grad_outputs.empty())
-      result.gradients[name] = value.grad().defined() ? value.grad() : Tensor::zeros(value.shape(), value.dtype());
-    else if (name.rfind("running_", 0) == 0) result.buffers[name] = value;
+      result.gradients[name] = value.grad().defined() ? value.grad().to(Device::cpu()) : Tensor::zeros(value.shape(), value.dtype());
+    else if (name.rfind("running_", 0) == 0) result.buffers[name] = value.to(Device::cpu());
   }
   return result;
 }

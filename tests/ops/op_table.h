@@ -17,12 +17,13 @@ bool is_differentiable(const std::string& op, const std::string& argument, const
 
 Outputs call_op(const Arguments& arguments, const Attributes& attributes);  // as given, recorded
 
-// One call, forward and, where gradients of outputs are given, backward. Arguments are copied first.
+// One call, forward and, where gradients of outputs are given, backward. Arguments are copied to the device first, results
+// back to the CPU.
 struct OpResult {
   Outputs outputs;
   Arguments gradients;  // by argument
   Arguments buffers;    // running statistics afterwards
 };
-OpResult run_op(const Attributes& attributes, const Arguments& arguments, const Outputs& grad_outputs);
+OpResult run_op(const Attributes& attributes, const Arguments& arguments, const Outputs& grad_outputs, Device device = {});
 
 }  // namespace mica::test

@@ -1,0 +1,39 @@
+// Memory of one CUDA device, kept in free lists by size. All its users work on one stream, so a block may be handed out
+// again as soon as it is given back: the stream runs the new owner's work after the old one's. When the device refuses, the
+// free lists are given back, after waiting for the work that may still use them, and the request is tried once more; then
+// OutOfMemory names the request and what is free. Thread-safe.
+#pragma once
+
+#include <mica/core/allocator.h>
+#include <mica/kernels/cuda/context.h>
+
+#include <map>
+#include <mutex>
+#include <vector>
+
+namespace mica {
+
+class CudaAllocator final : public kernels::DeviceMemory {
+ public:
+  explicit CudaAllocator(int device) : device_(device) {}
+
+  void* allocate(std::size_t bytes) override;
+  void free(void* pointer, std::size_t bytes) noexcept override;
+
+  MemoryStats stats();
+  void release_cache();  // waits for the device
+
+  // From now on nothing is kept: the program ends, and what statics still hold goes straight back.
+  void close() noexcept;
+
+ private:
+  void release_free_lists() noexcept;
+
+  int device_;
+  std::mutex mutex_;
+  std::map<std::size_t, std::vector<void*>> free_;  // by rounded size
+  MemoryStats stats_;
+  bool closed_ = false;
+};
+
+}  // namespace mica

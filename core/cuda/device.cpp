@@ -1,0 +1,144 @@
+#include <mica/core/context.h>
+#include <mica/core/cuda/device.h>
+#include <mica/core/error.h>
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+namespace mica {
+
+using kernels::check;
+
+namespace {
+
+constexpr std::size_t staging_bytes = std::size_t{1} << 20;
+
+}  // namespace
+
+CudaDevice::CudaDevice(int index) : allocator(index) {
+  check(cudaSetDevice(index), "choosing a device");
+  context = std::make_unique<kernels::Cuda>(index, allocator);
+}
+
+// ---- copies ----
+
+CudaDevice::Staging& CudaDevice::staging(std::size_t i) {
+  if (staging_[i]) staging_[i]->copied.synchronize();
+  else staging_[i].emplace(staging_bytes);
+  return *staging_[i];
+}
+
+void CudaDevice::upload(void* target, const void* source, std::size_t bytes) {
+  const std::lock_guard lock(transfer_);
+  for (std::size_t at = 0, piece = 0; at < bytes; at += staging_bytes, ++piece) {
+    const std::size_t count = std::min(staging_bytes, bytes - at);
+    Staging& s = staging(piece % 2);
+    std::memcpy(s.memory.get(), static_cast<const char*>(source) + at, count);
+    check(cudaMemcpyAsync(static_cast<char*>(target) + at, s.memory.get(), count, cudaMemcpyHostToDevice, context->stream().get()),
+          "copying to the device");
+    s.copied.record(context->stream());
+  }
+}
+
+void CudaDevice::download(void* target, const void* source, std::size_t bytes) {
+  const std::lock_guard lock(transfer_);
+  for (std::size_t at = 0; at < bytes; at += staging_bytes) {
+    const std::size_t count = std::min(staging_bytes, bytes - at);
+    Staging& s = staging(0);
+    check(cudaMemcpyAsync(s.memory.get(), static_cast<const char*>(source) + at, count, cudaMemcpyDeviceToHost, context->stream().get()),
+          "copying from the device");
+    finish();
+    std::memcpy(static_cast<char*>(target) + at, s.memory.get(), count);
+  }
+}
+
+void CudaDevice::copy(void* target, const void* source, std::size_t bytes) {
+  check(cudaMemcpyAsync(target, source, bytes, cudaMemcpyDeviceToDevice, context->stream().get()), "copying on the device");
+}
+
+void CudaDevice::synchronize() {
+  const std::lock_guard lock(transfer_);
+  finish();
+}
+
+// ---- values out of range ----
+
+int CudaDevice::watch(Description description) {
+  const std::lock_guard lock(transfer_);
+  watched_.push_back(std::move(description));
+  return static_cast<int>(watched_.size());
+}
+
+void CudaDevice::finish() {
+  if (watched_.empty()) return context->stream().synchronize();
+  if (!fault_) fault_ = std::make_unique<kernels::Pinned>(sizeof(kernels::RangeFault));
+  check(cudaMemcpyAsync(fault_->get(), context->range_fault(), sizeof(kernels::RangeFault), cudaMemcpyDeviceToHost, context->stream().get()),
+        "copying from the device");
+  context->stream().synchronize();
+  const auto fault = *static_cast<const kernels::RangeFault*>(fault_->get());
+  const std::vector<Description> watched = std::exchange(watched_, {});
+  if (fault.site == 0) return;
+  context->clear_range_fault();
+  throw Error(watched.at(static_cast<std::size_t>(fault.site) - 1)(fault.position, fault.value));
+}
+
+// ---- all devices ----
+
+void CudaDevice::close() noexcept {
+  staging_ = {};
+  fault_.reset();
+  context.reset();
+  allocator.close();
+}
+
+namespace {
+
+struct Devices {
+  std::mutex mutex;
+  std::vector<CudaDevice*> made;  // by index; null where not used yet
+};
+
+// Closed when the program ends and never destroyed: tensors in static storage may outlive this.
+Devices& devices() {
+  static Devices* all = new Devices;
+  struct Closer {
+    ~Closer() {
+      for (CudaDevice* device : all->made)
+        if (device) device->close();
+    }
+  };
+  static const Closer closer;
+  return *all;
+}
+
+}  // namespace
+
+CudaDevice& cuda_device(Device device) {
+  const auto index = static_cast<std::size_t>(device.index());
+  Devices& all = devices();
+  const std::lock_guard lock(all.mutex);
+  if (all.made.size() <= index) all.made.resize(index + 1);
+  if (!all.made[index]) all.made[index] = new CudaDevice(device.index());
+  thread_local int current = -1;  // CUDA chooses a device for each thread
+  if (current != device.index()) check(cudaSetDevice(current = device.index()), "choosing a device");
+  return *all.made[index];
+}
+
+CudaDevice& existing_cuda_device(Device device) noexcept { return *devices().made[static_cast<std::size_t>(device.index())]; }
+
+int cuda_device_count(std::string& reason) {
+  int count = 0;  // stays where the call fails
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaSuccess && count > 0) return count;
+  (void)cudaGetLastError();
+  if (error == cudaErrorInsufficientDriver)
+    reason = "this machine has no NVIDIA driver, or one older than this build's CUDA runtime";
+  else if (error == cudaErrorNoDevice || error == cudaSuccess) reason = "the NVIDIA driver finds no device";
+  else reason = fmt::format("the CUDA runtime says {}: {}", cudaGetErrorName(error), cudaGetErrorString(error));
+  return 0;
+}
+
+kernels::Cuda& cuda_context(Device device) { return *cuda_device(device).context; }
+
+}  // namespace mica

@@ -1,0 +1,53 @@
+// One CUDA device: its memory, its context for kernels, and copies between it and the host through pinned staging buffers.
+#pragma once
+
+#include <mica/core/cuda/allocator.h>
+#include <mica/core/device.h>
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace mica {
+
+struct CudaDevice {
+  explicit CudaDevice(int index);
+
+  void upload(void* target, const void* source, std::size_t bytes);    // returns when source has been read
+  void download(void* target, const void* source, std::size_t bytes);  // returns when target is written
+  void copy(void* target, const void* source, std::size_t bytes);      // on the device
+  void synchronize();
+
+  // What a later synchronisation throws as an Error if the kernel that was given this site finds a value out of range.
+  using Description = std::function<std::string(std::int64_t position, std::int64_t value)>;
+  int watch(Description description);
+
+  void close() noexcept;
+
+  CudaAllocator allocator;
+  std::unique_ptr<kernels::Cuda> context;
+
+ private:
+  struct Staging {
+    explicit Staging(std::size_t bytes) : memory(bytes) {}
+    kernels::Pinned memory;
+    kernels::Event copied;
+  };
+  Staging& staging(std::size_t i);
+  void finish();  // waits, then throws what kernels found
+
+  std::mutex transfer_;
+  std::array<std::optional<Staging>, 2> staging_;
+  std::unique_ptr<kernels::Pinned> fault_;
+  std::vector<Description> watched_;  // since the last synchronisation; sites count from 1
+};
+
+CudaDevice& cuda_device(Device device);  // made at its first use, and chosen for the calling thread
+CudaDevice& existing_cuda_device(Device device) noexcept;
+
+// How many devices there are; where there is none, why.
+int cuda_device_count(std::string& reason);
+
+}  // namespace mica

@@ -1,0 +1,68 @@
+// What a CUDA kernel may use: a stream, scratch memory of that stream, and facts about the device. One context a device;
+// all its work is on one stream, in the order in which it is submitted.
+#pragma once
+
+#include <mica/kernels/cuda/handles.h>
+#include <mica/kernels/dims.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mica::kernels {
+
+// Where a context gets memory. What was given back may be handed out again at once: the stream runs the new owner's work
+// after the old one's. Blocks are aligned to 256 bytes.
+class DeviceMemory {
+ public:
+  virtual ~DeviceMemory() = default;
+  virtual void* allocate(std::size_t bytes) = 0;  // never null
+  virtual void free(void* pointer, std::size_t bytes) noexcept = 0;
+};
+
+// Device memory until the end of a scope. Contents undefined.
+template <class T>
+class Scratch {
+ public:
+  Scratch(DeviceMemory& memory, i64 count)
+      : memory_(memory), bytes_(static_cast<std::size_t>(count) * sizeof(T)), pointer_(static_cast<T*>(memory.allocate(bytes_))) {}
+  ~Scratch() { memory_.free(pointer_, bytes_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  T* get() const { return pointer_; }
+
+ private:
+  DeviceMemory& memory_;
+  std::size_t bytes_;
+  T* pointer_;
+};
+
+// The first value of a class or index tensor that watch_range (kernels/gather.h) found out of range, for the host to read
+// when it waits for the device anyway. site 0: none yet.
+struct RangeFault {
+  int site;
+  i64 position, value;
+};
+
+class Cuda {
+ public:
+  Cuda(int device, DeviceMemory& memory);
+
+  int device() const { return device_; }
+  const Stream& stream() const { return stream_; }
+  int multiprocessors() const { return multiprocessors_; }
+
+  // const auto partial = cuda.scratch<double>(blocks);
+  template <class T> Scratch<T> scratch(i64 count) { return Scratch<T>(memory_, count); }
+
+  RangeFault* range_fault() const { return range_fault_.get(); }  // in device memory
+  void clear_range_fault();
+
+ private:
+  int device_;
+  int multiprocessors_ = 0;
+  Stream stream_;
+  DeviceMemory& memory_;
+  Scratch<RangeFault> range_fault_;
+};
+
+}  // namespace mica::kernels

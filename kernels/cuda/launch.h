@@ -1,0 +1,44 @@
+// The only way to start a kernel: launch(cuda, "relu", relu_kernel<float>, {blocks, threads}, n, x, y), checked.
+// The name appears in errors. Under the environment variable CUDA_LAUNCH_BLOCKING=1, which is CUDA's own, a failing kernel is
+// reported by the launch that started it, and not by a later call.
+#pragma once
+
+#include <mica/kernels/cuda/context.h>
+#include <mica/kernels/cuda/portable.h>
+
+#include <algorithm>
+#include <type_traits>
+
+namespace mica::kernels {
+
+struct LaunchShape {
+  dim3 grid, block;
+  std::size_t shared_bytes = 0;  // dynamic shared memory
+};
+
+template <class... P>
+void launch(Cuda& cuda, const char* name, void (*kernel)(P...), const LaunchShape& shape, std::type_identity_t<P>... arguments) {
+#ifdef __CUDACC__
+  kernel<<<shape.grid, shape.block, shape.shared_bytes, cuda.stream().get()>>>(arguments...);
+  check(cudaGetLastError(), name);
+#else
+  check(emulator::launch(cuda.stream().get(), name, kernel, shape.grid, shape.block, shape.shared_bytes, arguments...), name);
+#endif
+}
+
+inline constexpr int threads_per_block = 256;
+
+constexpr i64 ceil_div(i64 a, i64 b) { return (a + b - 1) / b; }
+
+// For a grid-stride loop over n > 0 items: enough blocks to fill the device several times over, and no more.
+inline LaunchShape grid_for(const Cuda& cuda, i64 n, int threads = threads_per_block) {
+  const i64 blocks = std::min<i64>(ceil_div(n, threads), i64{cuda.multiprocessors()} * 32);
+  return {dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(threads))};
+}
+
+// This thread's first item in such a loop, and the step to its next. Items are counted in 32 bits: a tensor on the device has
+// at most 2³¹ − 1 elements (core/tensor.cpp), and one step beyond that still fits.
+MICA_DEVICE unsigned first_item() { return blockIdx.x * blockDim.x + threadIdx.x; }
+MICA_DEVICE unsigned item_step() { return gridDim.x * blockDim.x; }
+
+}  // namespace mica::kernels

@@ -1,0 +1,28 @@
+// The base of every exception that Mica throws. It lies at the bottom, because kernels throw too: a CUDA call that failed.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace mica {
+
+class Error : public std::runtime_error {
+ public:
+  explicit Error(const std::string& message) : std::runtime_error(message), text_(message) {}
+
+  const char* what() const noexcept override { return text_.c_str(); }
+
+  // Puts a module's name in front: "conv3" and then "features" make "features.conv3: …".
+  void prepend_path(const std::string& name) {
+    text_ = name + (in_path_ ? "." : ": ") + text_;
+    in_path_ = true;
+  }
+
+ private:
+  std::string text_;
+  bool in_path_ = false;
+};
+
+class CudaError : public Error { using Error::Error; };  // a call of CUDA that failed: names call or kernel, place and reason
+
+}  // namespace mica

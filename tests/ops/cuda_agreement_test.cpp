@@ -1,0 +1,84 @@
+// Every op of the table on every case, on a CUDA device: one of this machine, or the emulated one. MICA_CASE gives a single
+// case, MICA_OPS=conv2d,matmul those of some ops.
+#include "agreement.h"
+
+#include <mica/core/context.h>
+
+#include <cstdlib>
+#include <sstream>
+
+using namespace mica;
+using namespace mica::test;
+
+namespace {
+
+// Says so where there is no device, and then runs nothing.
+bool no_device() {
+  const std::string reason = why_no_cuda();
+  if (!reason.empty()) WARN("skipped: " << reason);
+  return !reason.empty();
+}
+
+std::vector<OpCase> chosen_cases() {
+  const char* ops = std::getenv("MICA_OPS");
+  if (!ops) return case_table();
+  std::set<std::string> wanted;
+  std::istringstream list(ops);
+  for (std::string op; std::getline(list, op, ',');) wanted.insert(op);
+  std::vector<OpCase> cases;
+  for (const OpCase& c : case_table())
+    if (wanted.count(c.attributes.at("op"))) cases.push_back(c);
+  return cases;
+}
+
+// `scale`: how many roundings of its precision a result may differ by, as a multiple of what CPU f32 is allowed.
+void check_case(const OpCase& c, DType dtype, double output_tolerance, double gradient_tolerance) {
+  const Arguments arguments = in_dtype(c.arguments(), dtype), wide = in_dtype(arguments, DType::f64);
+  const Outputs gy = in_dtype(c.grad_outputs(), dtype);
+  const OpResult got = run_op(c.attributes, arguments, gy, Device::cuda()), want = run_op(c.attributes, wide, in_dtype(gy, DType::f64));
+  const bool special = c.has(Fill::special);
+  const auto rounded = [&](const Tensor& x) { return is_floating(x.dtype()) ? x.detach().to(dtype) : x; };  // what f32 cannot hold is ∞ or 0
+  const auto differ = [&](const Tensor& a, const Tensor& b) { return special ? difference_with_specials(a, rounded(b)) : compare(a, b); };
+  for (const auto& [name, output] : want.outputs) {
+    const Tensor& y = got.outputs.at(name);
+    verify(c, name + "'s dtype on cuda", is_floating(output.dtype()) ? y.dtype() == dtype : same_bits(y, output));
+    verify(c, name + " on cuda", differ(y, output), output_tolerance);
+  }
+  for (const auto& [name, gradient] : want.gradients)
+    verify(c, "gradient of " + name + " on cuda", differ(got.gradients.at(name), gradient), gradient_tolerance * (special ? 1 : gradient_scale(gy, gradient)));
+  for (const auto& [name, buffer] : want.buffers) verify(c, name + " on cuda", differ(got.buffers.at(name), buffer), output_tolerance);
+}
+
+}  // namespace
+
+TEST_CASE("f64 ops on CUDA equal the CPU's", "[cuda]") {
+  if (no_device()) return;
+  for (const OpCase& c : chosen_cases()) check_case(c, DType::f64, 1e-13, 1e-12);
+}
+
+TEST_CASE("f32 ops on CUDA equal f64 within f32's precision", "[cuda]") {
+  if (no_device()) return;
+  for (const OpCase& c : chosen_cases()) check_case(c, DType::f32, 2e-6, 5e-6);
+}
+
+TEST_CASE("whole numbers give the same bits on CUDA as on the CPU", "[cuda]") {
+  if (no_device()) return;
+  for (const OpCase& c : chosen_cases()) {
+    if (!c.has(Fill::integers) || !is_exact(c.attributes.at("op"))) continue;
+    const Arguments narrow = in_dtype(c.arguments(), DType::f32);
+    const Outputs gy = in_dtype(c.grad_outputs(), DType::f32);
+    const std::vector<Tensor> want = everything(run_op(c.attributes, narrow, gy)), have = everything(run_op(c.attributes, narrow, gy, Device::cuda()));
+    REQUIRE(have.size() == want.size());
+    for (std::size_t i = 0; i < have.size(); ++i) verify(c, fmt::format("result {} on cuda", i), difference_with_specials(have[i], want[i]), 0);
+  }
+}
+
+TEST_CASE("the same call gives the same bits on CUDA every time", "[cuda]") {
+  if (no_device()) return;
+  for (const OpCase& c : chosen_cases()) {
+    const Arguments narrow = in_dtype(c.arguments(), DType::f32);
+    const Outputs gy = in_dtype(c.grad_outputs(), DType::f32);
+    const OpResult once = run_op(c.attributes, narrow, gy, Device::cuda());
+    verify(c, "the second run on cuda", all_same_bits(run_op(c.attributes, narrow, gy, Device::cuda()), once));
+  }
+}
