@@ -54,16 +54,30 @@ function(mica_add_cuda target)
   target_compile_definitions(${target} PUBLIC MICA_CUDA)
   if(MICA_CUDA_BACKEND STREQUAL "nvcc")
     # No contraction, as on the CPU: what must give the same bits on both spells its multiply-adds.
-    set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS 
+    set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS
       "--fmad=false;--expt-relaxed-constexpr;-Xcompiler=-Wall,-Wextra")
     set_target_properties(${target} PROPERTIES CUDA_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/cmake/nvcc-resources)
     target_link_libraries(${target} PUBLIC CUDA::cudart_static)
   else()
-    set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS
-      "-xc++;-march=native;-Wno-unknown-pragmas;-Wno-pedantic;-Wno-shadow")
-    target_include_directories(${target} SYSTEM PRIVATE ${MICA_CUDA_INCLUDE})
-    target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
-    file(GLOB emulator CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/tests/emulator/*.cpp)
-    target_sources(${target} PRIVATE ${emulator})
+    mica_add_emulator(${target} "${kernels}")
   endif()
+endfunction()
+
+# The same kernels by g++, run on fibres by tests/emulator, which also stands in for the runtime. Sanitizers look at the
+# backend and at what calls it; the CPU's kernels and the tests themselves have a preset of their own for that (asan).
+function(mica_add_emulator target kernels)
+  file(GLOB emulator CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/tests/emulator/*.cpp)
+  target_sources(${target} PRIVATE ${emulator})
+  target_include_directories(${target} SYSTEM PRIVATE ${MICA_CUDA_INCLUDE})
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  file(GLOB_RECURSE backend RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/core/*.cpp ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cpp)
+  set(sanitize "")
+  if(MICA_SANITIZE)
+    set(sanitize -fsanitize=${MICA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-maybe-uninitialized)
+  endif()
+  set_source_files_properties(${backend} ${emulator} PROPERTIES COMPILE_OPTIONS "${sanitize}")
+  set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS
+    "-xc++;-march=native;-Wno-unknown-pragmas;-Wno-pedantic;-Wno-shadow;${sanitize}")
+  file(GLOB oracle RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/kernels/cpu/*.cpp)
+  set_source_files_properties(${oracle} PROPERTIES COMPILE_OPTIONS "-O2;-g0")
 endfunction()
