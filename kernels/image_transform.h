@@ -92,7 +92,7 @@ struct Rotated {
   Rotation rotation;
   Sampling sampling;
 
-  MICA_FUNCTION bool inside(i64 row, i64 column) const { return (row >= 0) & (row < h) & (column >= 0) & (column < w); }
+  MICA_FUNCTION bool inside(i64 row, i64 column) const { return row >= 0 && row < h && column >= 0 && column < w; }
 
   MICA_FUNCTION float nearest(float y, float x) const {
     const i64 row = std::lrint(y), column = std::lrint(x);  // halves to even, as torch's grid_sample

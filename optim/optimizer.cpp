@@ -45,18 +45,14 @@ std::vector<Optimizer::Parameter*> Optimizer::begin_step(std::size_t group, DTyp
   std::vector<Parameter*> ready;
   for (Parameter& parameter : groups_[group].parameters)
     if (parameter.value.dtype() == dtype && parameter.value.grad().defined()) ready.push_back(&parameter);
-  for (const Parameter* parameter : ready) {
-    require_same_device("optimizer", ready.front()->value, parameter->value);
-    require_same_device("optimizer", parameter->value, parameter->value.grad());
-  }
-  for (Parameter* counted : ready) {
-    Parameter& parameter = *counted;
-    const Tensor& value = parameter.value;
-    if (parameter.buffers.empty())
+  for (const Parameter* parameter : ready) require_same_device("optimizer", ready.front()->value, parameter->value);
+  for (Parameter* parameter : ready) {
+    const Tensor& value = parameter->value;
+    if (parameter->buffers.empty())
       for (std::size_t i = 0; i < groups_[group].buffers.size(); ++i)
-        parameter.buffers.push_back(Tensor::zeros(value.shape(), dtype, value.device()));
-    for (Tensor& buffer : parameter.buffers) buffer = buffer.to(dtype).to(value.device());  // the module was converted since
-    ++parameter.steps;
+        parameter->buffers.push_back(Tensor::zeros(value.shape(), dtype, value.device()));
+    for (Tensor& buffer : parameter->buffers) buffer = buffer.to(dtype).to(value.device());  // the module was moved or converted since
+    ++parameter->steps;
     value.bump_version();
   }
   return ready;

@@ -44,7 +44,7 @@ class Optimizer {
   void add_parameters(const std::vector<Tensor>& parameters, double lr, std::vector<std::string> buffers);
 
   // The group's parameters of this dtype that have a gradient, with this step counted and buffers made (zeros at first).
-  // Throws DeviceError, and counts nothing, unless they and their gradients are on one device.
+  // Throws DeviceError, and counts nothing, unless they are on one device.
   std::vector<Parameter*> begin_step(std::size_t group, DType dtype);
 
  private:

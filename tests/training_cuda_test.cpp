@@ -2,7 +2,7 @@
 #include "../examples/networks/network.h"
 #include "../examples/training/trainer.h"
 #include "compare.h"
-#include "kernels/needs_cuda.h"
+#include "no_device.h"
 #include "scratch_folder.h"
 
 #include <mica/core/error.h>
@@ -50,7 +50,7 @@ Trained train(Device device, const training::Settings& settings) {
 }  // namespace
 
 TEST_CASE("two epochs of gap-19k on CUDA equal the CPU's, shuffled, augmented, with dropout", "[cuda]") {
-  if (no_cuda()) return;
+  if (no_device()) return;
   const training::Settings settings{.epochs = 2, .batch_size = 8, .lr = 0.05, .augmentation = networks::find("gap-19k").recipe.augmentation,
                                     .dtype = DType::f64, .max_steps = {}};
   const Trained here = train(Device::cpu(), settings), there = train(Device::cuda(), settings);
@@ -63,7 +63,7 @@ TEST_CASE("two epochs of gap-19k on CUDA equal the CPU's, shuffled, augmented, w
 }
 
 TEST_CASE("training that stops between two reads logs every step", "[cuda]") {
-  if (no_cuda()) return;
+  if (no_device()) return;
   const training::Settings settings{.epochs = 9, .batch_size = 8, .lr = 0.05, .augmentation = {}, .dtype = DType::f32, .max_steps = 4};
   const Trained there = train(Device::cuda(), settings);
   CHECK(there.result.outcome == training::Outcome::stopped_at_max_steps);
@@ -71,7 +71,7 @@ TEST_CASE("training that stops between two reads logs every step", "[cuda]") {
 }
 
 TEST_CASE("a step on CUDA waits for nothing", "[cuda]") {
-  if (no_cuda()) return;
+  if (no_device()) return;
   const ImageSet set = draw_digits(20, "train").to(Device::cuda());
   const networks::Network& entry = networks::find("gap-19k");
   Sequential network = entry.build();

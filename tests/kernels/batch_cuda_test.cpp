@@ -1,6 +1,6 @@
 // Batches on CUDA: every bit is the CPU's, whatever happens to the images.
 #include "../compare.h"
-#include "needs_cuda.h"
+#include "../no_device.h"
 
 #include <mica/core/context.h>
 #include <mica/core/error.h>
@@ -48,7 +48,7 @@ bool agree(const ImageSet& set, const BatchOptions& options) {
 }  // namespace
 
 TEST_CASE("batches on CUDA have the CPU's bits: every augmentation, f32 and f64", "[cuda]") {
-  if (no_cuda()) return;
+  if (no_device()) return;
   const ImageSet set = draw_digits(83, "train");
   for (const DType dtype : {DType::f32, DType::f64})
     for (const double crop_probability : {0.0, 0.5, 1.0})
@@ -61,7 +61,7 @@ TEST_CASE("batches on CUDA have the CPU's bits: every augmentation, f32 and f64"
 }
 
 TEST_CASE("batches on CUDA have the CPU's bits: images of any size", "[cuda]") {
-  if (no_cuda()) return;
+  if (no_device()) return;
   for (const auto& [h, w] : {std::pair{1, 1}, {1, 9}, {5, 7}, {31, 33}, {40, 41}})
     for (const std::int64_t crop : {1, 4, 27}) {
       INFO(h << "×" << w << ", crop " << crop);
@@ -72,7 +72,7 @@ TEST_CASE("batches on CUDA have the CPU's bits: images of any size", "[cuda]") {
 }
 
 TEST_CASE("an image set on CUDA is checked as one on the CPU is", "[cuda]") {
-  if (no_cuda()) return;
+  if (no_device()) return;
   const ImageSet set = noise(20, 3, 3), there = set.to(Device::cuda());
   CHECK(there.images.device() == Device::cuda());
   CHECK(there.to(Device::cuda()).images.raw_data() == there.images.raw_data());

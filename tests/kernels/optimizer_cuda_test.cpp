@@ -1,7 +1,7 @@
 // Optimizers' and clipping's kernels on CUDA beside the CPU's: updates to the bit, since both share kernels/optimizer_rules.h;
 // sums of powers to 1e-14, since only their order differs.
 #include "../compare.h"
-#include "needs_cuda.h"
+#include "../no_device.h"
 
 #include <mica/core/context.h>
 #include <mica/core/memory.h>
@@ -28,27 +28,27 @@ std::vector<i64> sizes() {
   return all;
 }
 
-// Arrays of these sizes on a device, filled alike for the same name. Some begin one element into their memory, which then is no
-// multiple of 16 bytes; which ones they are depends on `shift`.
+// Arrays of these sizes, in one piece of memory with gaps between them, filled alike for the same name. Some begin at a multiple
+// of 16 bytes and the others one element further; which ones these are depends on `shift`.
 template <class T>
 struct Arrays {
-  std::vector<Tensor> whole, part;
+  Tensor all;
+  std::vector<Tensor> parts;
 
   Arrays(const std::vector<i64>& lengths, const std::string& name, unsigned shift, Device device, double low = -1) {
+    std::vector<i64> begins;
+    i64 end = 0;
     for (std::size_t i = 0; i < lengths.size(); ++i) {
-      Tensor x = Tensor::empty({lengths[i] + 2}, dtype_of<T>);
-      uniform_(x, low, 1, random_key(name, static_cast<std::uint32_t>(i)));
-      whole.push_back(x.to(device));
-      const i64 begin = (i / (1 + shift)) % 2 == 0 ? 0 : 1;
-      part.push_back(whole.back().slice(begin, begin + lengths[i]));
+      begins.push_back((end + 4) / 4 * 4 + static_cast<i64>(i / (1 + shift)) % 2);
+      end = begins.back() + lengths[i];
     }
+    all = Tensor::empty({end + 1}, dtype_of<T>);
+    uniform_(all, low, 1, random_key(name));
+    all = all.to(device);
+    for (std::size_t i = 0; i < lengths.size(); ++i) parts.push_back(all.slice(begins[i], begins[i] + lengths[i]));
   }
-  T* operator[](std::size_t i) const { return part[i].template data<T>(); }
-  bool same_as(const Arrays& other) const {
-    for (std::size_t i = 0; i < whole.size(); ++i)
-      if (!same_bits(whole[i].to(Device::cpu()), other.whole[i].to(Device::cpu()))) return false;
-    return true;
-  }
+  T* operator[](std::size_t i) const { return parts[i].template data<T>(); }
+  bool same_as(const Arrays& other) const { return same_bits(all.to(Device::cpu()), other.all.to(Device::cpu())); }
 };
 
 template <class Context> Device place();
@@ -69,8 +69,8 @@ Trained<T, Context> sgd(Context& context, const kernels::SgdSettings& settings) 
   Trained<T, Context> t(sizes());
   for (int step = 1; step <= 3; ++step) {
     std::vector<kernels::SgdSlot<T>> slots;
-    for (std::size_t i = 0; i < t.parameters.whole.size(); ++i)
-      slots.push_back({sizes()[i], t.parameters[i], t.gradients[i], settings.momentum == 0 ? nullptr : t.first[i], step == 1 || i % 7 == 3});
+    for (std::size_t i = 0; i < t.parameters.parts.size(); ++i)
+      slots.push_back({t.parameters.parts[i].numel(), t.parameters[i], t.gradients[i], settings.momentum == 0 ? nullptr : t.first[i], step == 1 || i % 7 == 3});
     kernels::sgd_step<T>(context, settings, slots);
   }
   return t;
@@ -81,8 +81,8 @@ Trained<T, Context> adam(Context& context, const kernels::AdamSettings& settings
   Trained<T, Context> t(sizes());
   for (i64 step = 1; step <= 3; ++step) {
     std::vector<kernels::AdamSlot<T>> slots;
-    for (std::size_t i = 0; i < t.parameters.whole.size(); ++i)
-      slots.push_back({sizes()[i], t.parameters[i], t.gradients[i], t.first[i], t.second[i], step + static_cast<i64>(i % 3)});
+    for (std::size_t i = 0; i < t.parameters.parts.size(); ++i)
+      slots.push_back({t.parameters.parts[i].numel(), t.parameters[i], t.gradients[i], t.first[i], t.second[i], step + static_cast<i64>(i % 3)});
     kernels::adam_step<T>(context, settings, slots);
   }
   return t;
@@ -101,7 +101,7 @@ kernels::Cuda& cuda() { return cuda_context(Device::cuda()); }
 template <class T>
 std::vector<kernels::GradientSlot<T>> slots_of(const Arrays<T>& gradients) {
   std::vector<kernels::GradientSlot<T>> slots;
-  for (std::size_t i = 0; i < gradients.part.size(); ++i) slots.push_back({gradients.part[i].numel(), gradients[i]});
+  for (std::size_t i = 0; i < gradients.parts.size(); ++i) slots.push_back({gradients.parts[i].numel(), gradients[i]});
   return slots;
 }
 
@@ -115,14 +115,14 @@ double power_sum(Context& context, double p, const Arrays<T>& gradients) {
 // One slot's first element on a device becomes value.
 template <class T>
 void put(const Arrays<T>& arrays, std::size_t i, double value) {
-  Tensor first = arrays.part[i].slice(0, 1);
+  Tensor first = arrays.parts[i].slice(0, 1);
   first.fill_(value);
 }
 
 }  // namespace
 
 TEMPLATE_TEST_CASE("SGD on CUDA: the CPU's bits for 200 tensors of all sizes", "[cuda]", float, double) {
-  if (no_cuda()) return;
+  if (no_device()) return;
   for (const kernels::SgdSettings& settings :
        {kernels::SgdSettings{0.1, 0, 0, 0, false}, {0.1, 0, 0, 0.01, false}, {0.1, 0.9, 0, 0, false}, {0.1, 0.9, 0.2, 0.01, false},
         {0.1, 0.9, 0, 0.01, true}}) {
@@ -133,13 +133,13 @@ TEMPLATE_TEST_CASE("SGD on CUDA: the CPU's bits for 200 tensors of all sizes", "
 }
 
 TEMPLATE_TEST_CASE("Adam on CUDA: the CPU's bits for 200 tensors of all sizes", "[cuda]", float, double) {
-  if (no_cuda()) return;
+  if (no_device()) return;
   for (const kernels::AdamSettings& settings : {kernels::AdamSettings{1e-3, 0.9, 0.999, 1e-8, 0}, {0.1, 0.5, 0.9, 1e-3, 0.01}})
     check_same(adam<TestType>(cpu_context(), settings), adam<TestType>(cuda(), settings));
 }
 
 TEMPLATE_TEST_CASE("sums of powers on CUDA equal the CPU's", "[cuda]", float, double) {
-  if (no_cuda()) return;
+  if (no_device()) return;
   const Arrays<TestType> here(sizes(), "g", 1, Device::cpu()), there(sizes(), "g", 1, Device::cuda());
   for (const double p : {1.0, 2.0, 3.0, 0.5, infinity}) {
     INFO(p);
@@ -159,7 +159,7 @@ TEMPLATE_TEST_CASE("sums of powers on CUDA equal the CPU's", "[cuda]", float, do
 }
 
 TEST_CASE("the clip factor on CUDA equals the CPU's", "[cuda]") {
-  if (no_cuda()) return;
+  if (no_device()) return;
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const std::vector<std::array<double, 2>> sums{{9, 16}, {0, 0}, {1e300, 1}, {infinity, 2}, {nan, 1}, {1, nan}, {3, 5}};
   for (const auto& pair : sums)
@@ -181,7 +181,7 @@ TEST_CASE("the clip factor on CUDA equals the CPU's", "[cuda]") {
 }
 
 TEMPLATE_TEST_CASE("scaling and clamping on CUDA: the CPU's bits", "[cuda]", float, double) {
-  if (no_cuda()) return;
+  if (no_device()) return;
   Arrays<TestType> here(sizes(), "g", 1, Device::cpu()), there(sizes(), "g", 1, Device::cuda());
   for (const double factor : {0.3, 1.0, -2.0}) {
     const Tensor own = Tensor::full({}, factor, DType::f64);

@@ -1,5 +1,5 @@
 #include "../compare.h"
-#include "../kernels/needs_cuda.h"
+#include "../no_device.h"
 
 #include <mica/core/context.h>
 #include <mica/core/error.h>
@@ -110,7 +110,7 @@ TEST_CASE("no gradient has the norm 0; what cannot be clipped is an error on dem
 }
 
 TEST_CASE("clipping on CUDA: the norm stays there, and equals the CPU's", "[cuda]") {
-  if (no_cuda()) return;
+  if (no_device()) return;
   for (const double norm_type : {1.0, 2.0, 3.0, std::numeric_limits<double>::infinity()})
     for (const double max_norm : {0.5, 1e9}) {
       std::vector<Tensor> here, there;
@@ -129,7 +129,7 @@ TEST_CASE("clipping on CUDA: the norm stays there, and equals the CPU's", "[cuda
 }
 
 TEST_CASE("clipping on CUDA: what cannot be clipped, and gradients on two devices, are errors", "[cuda]") {
-  if (no_cuda()) return;
+  if (no_device()) return;
   const Tensor bad = with_gradient(Tensor::from<float>({1, std::numeric_limits<float>::quiet_NaN()}, {2}).to(Device::cuda()));
   CHECK(error_text<Error>([&] { clip_grad_norm_({bad}, 0.5, 2, true); }).find("the norm of order 2 of all gradients is nan") != std::string::npos);
   CHECK(values(bad.grad())[0] == 1);
