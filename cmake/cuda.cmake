@@ -39,10 +39,11 @@ if(MICA_CUDA_BACKEND STREQUAL "nvcc")
     list(APPEND CMAKE_CUDA_ARCHITECTURES ${newest}-virtual)
     set(CMAKE_CUDA_ARCHITECTURES ${CMAKE_CUDA_ARCHITECTURES} CACHE STRING "GPU architectures to compile for")
   endif()
-  set(CMAKE_CUDA_STANDARD 20)
-  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
-  set(CMAKE_CUDA_EXTENSIONS OFF)
   enable_language(CUDA)
+  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know yet that nvcc has C++20
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+  endif()
   find_package(CUDAToolkit REQUIRED)
 endif()
 
@@ -53,7 +54,9 @@ function(mica_add_cuda target)
   target_compile_definitions(${target} PUBLIC MICA_CUDA)
   if(MICA_CUDA_BACKEND STREQUAL "nvcc")
     # No contraction, as on the CPU: what must give the same bits on both spells its multiply-adds.
-    set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS "--fmad=false;--expt-relaxed-constexpr;-Xcompiler=-Wall,-Wextra")
+    set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS 
+      "--fmad=false;--expt-relaxed-constexpr;-Xcompiler=-Wall,-Wextra")
+    set_target_properties(${target} PROPERTIES CUDA_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/cmake/nvcc-resources)
     target_link_libraries(${target} PUBLIC CUDA::cudart_static)
   else()
     set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS
