@@ -3,19 +3,13 @@
 
 #include "../catch.h"
 #include "../compare.h"
+#include "../no_device.h"
 
 #include <mica/core/context.h>
 #include <mica/core/random.h>
 #include <mica/core/tensor.h>
 
 namespace mica::test {
-
-// Says so where there is no device, and then the test runs nothing.
-inline bool no_device() {
-  const std::string reason = why_no_cuda();
-  if (!reason.empty()) WARN("skipped: " << reason);
-  return !reason.empty();
-}
 
 inline Tensor on_cuda(const Tensor& x) { return x.to(Device::cuda()); }
 inline Tensor on_cpu(const Tensor& x) { return x.to(Device::cpu()); }
