@@ -96,28 +96,27 @@ __global__ void scatter_add_lines(Lines lines, const i64* index, const T* y, T* 
 
 constexpr int chunk = threads_per_block;  // positions that a block holds at a time, one for each thread to fetch
 
-// A block owns chunk elements of one line of x, a thread one of them.
+// A block owns chunk elements of a line of x, a thread one of them.
 template <class T>
 __global__ void scatter_add_elements(Lines lines, const i64* index, const T* y, T* x) {
   MICA_SHARED(i64, to, [chunk]);
   MICA_SHARED(T, held, [chunk]);
-  const i64 own = static_cast<i64>(blockIdx.x) * chunk + threadIdx.x;
-  const unsigned length = lines.length.divisor;
-  for (unsigned line = blockIdx.y; line < lines.count; line += gridDim.y) {
-    const auto places = lines.walk.places(line);
-    T* mine = x + places.at[0] + own * lines.x_step;
-    T sum = own < lines.x_length ? *mine : T(0);
-    for (unsigned first = 0; first < length; first += chunk) {
-      const unsigned k = first + threadIdx.x;
-      __syncthreads();  // the chunk before has been read
-      to[threadIdx.x] = k < length ? index[places.at[1] + k * lines.index_step] : -1;
-      held[threadIdx.x] = k < length ? y[places.at[1] + k * lines.index_step] : T(0);
-      __syncthreads();
-      for (int j = 0; j < chunk; ++j)
-        if (to[j] == own) sum += held[j];
-    }
-    if (own < lines.x_length) *mine = sum;
+  const unsigned own = blockIdx.x * chunk + threadIdx.x, length = lines.length.divisor;
+  const auto places = lines.walk.places(blockIdx.y);
+  const bool owns = own < lines.x_length;
+  T* mine = x + places.at[0] + own * lines.x_step;
+  T sum = owns ? *mine : T(0);
+  for (unsigned first = 0; first < length; first += chunk) {
+    const unsigned k = first + threadIdx.x;
+    const i64 at = places.at[1] + k * lines.index_step;
+    __syncthreads();  // the chunk before has been read
+    to[threadIdx.x] = k < length ? index[at] : -1;
+    held[threadIdx.x] = k < length ? y[at] : T(0);
+    __syncthreads();
+    for (int j = 0; j < chunk; ++j)
+      if (to[j] == own) sum += held[j];
   }
+  if (owns) *mine = sum;
 }
 
 }  // namespace
@@ -153,7 +152,7 @@ void scatter_add(Cuda& cuda, const GatherDims& d, const i64* index, const T* y, 
   const i64 owners = ceil_div(d.x_length, chunk) * chunk, compared = ceil_div(d.length, chunk) * chunk;
   if (lines.count * owners > at_once * d.length / compared)
     return launch(cuda, "scatter_add", scatter_add_lines<T>, grid_for(cuda, lines.count), lines, index, y, x);
-  const dim3 grid(static_cast<unsigned>(owners / chunk), std::min(lines.count, 65535u));
+  const dim3 grid(static_cast<unsigned>(owners / chunk), lines.count);  // no more than at_once / chunk lines
   launch(cuda, "scatter_add", scatter_add_elements<T>, {grid, dim3(chunk)}, lines, index, y, x);
 }
 

@@ -1,20 +1,84 @@
-// Reductions over any dimensions: one block for each result.
-#include <mica/kernels/cuda/block_reduce.h>
-#include <mica/kernels/cuda/launch.h>
-#include <mica/kernels/cuda/strided.h>
+#include <mica/kernels/cuda/reduction.h>
 #include <mica/kernels/reduce.h>
+
+#include <limits>
 
 namespace mica::kernels {
 namespace {
 
 template <class T>
-__global__ void sum_kernel(unsigned outputs, unsigned length, Strided<1> kept, Strided<1> reduced, double scale, const T* x, T* y) {
-  for (unsigned k = blockIdx.x; k < outputs; k += gridDim.x) {
-    const T* from = x + kept.places(k).at[0];
-    double total = 0;
-    for (unsigned i = threadIdx.x; i < length; i += blockDim.x) total += static_cast<double>(from[reduced.places(i).at[0]]);
-    total = block_reduce(total, 0.0, Plus{});
-    if (threadIdx.x == 0) y[k] = static_cast<T>(scale * total);
+struct Sum {
+  using Value = double;
+  static constexpr i64 least = 4096;
+  double scale;
+  T* y;
+
+  MICA_DEVICE double start() const { return 0; }
+  template <class X> MICA_DEVICE double add(double total, X x, unsigned, unsigned) const { return total + static_cast<double>(x); }
+  MICA_DEVICE double operator()(double a, double b) const { return a + b; }
+  MICA_DEVICE void finish(unsigned k, double total) const { y[k] = static_cast<T>(scale * total); }
+};
+
+// A value and its position in the region, of nothing one beyond all others. A NaN beats numbers, and the earlier of equals wins.
+template <class T>
+struct Candidate {
+  T value;
+  unsigned where;
+};
+
+template <class T, bool largest>
+struct Best {
+  using Value = Candidate<T>;
+  static constexpr i64 least = 4096;
+  T* y;
+  i64* index;  // may be null
+
+  MICA_DEVICE Value start() const {
+    constexpr T infinity = std::numeric_limits<T>::infinity();
+    return {largest ? -infinity : infinity, 0xffffffffU};
+  }
+  MICA_DEVICE Value operator()(Value a, Value b) const {
+    const bool a_nan = a.value != a.value, b_nan = b.value != b.value;
+    const bool better = ((largest ? b.value > a.value : b.value < a.value) | b_nan) & !a_nan;
+    const bool equal = (a.value == b.value) | (a_nan & b_nan);
+    return better | (equal & (b.where < a.where)) ? b : a;
+  }
+  MICA_DEVICE Value add(Value best, T x, unsigned i, unsigned) const { return (*this)(best, Value{x, i}); }
+  MICA_DEVICE Value add(Value best, Value other, unsigned, unsigned) const { return (*this)(best, other); }
+  MICA_DEVICE void finish(unsigned k, Value best) const {
+    y[k] = best.value;
+    if (index) index[k] = best.where;
+  }
+};
+
+template <class T>
+MICA_DEVICE bool equals(T x, T best, bool nan_equal) {
+  return (x == best) | (nan_equal & (x != x) & (best != best));
+}
+
+// How many positions equal an extremum y[k].
+template <class T>
+struct Equals {
+  using Value = unsigned;
+  static constexpr i64 least = 4096;
+  bool nan_equal;
+  const T* y;
+  unsigned* counts;
+
+  MICA_DEVICE unsigned start() const { return 0; }
+  MICA_DEVICE unsigned operator()(unsigned a, unsigned b) const { return a + b; }
+  MICA_DEVICE unsigned add(unsigned count, T x, unsigned, unsigned k) const { return count + equals(x, y[k], nan_equal); }
+  MICA_DEVICE unsigned add(unsigned count, unsigned other, unsigned, unsigned) const { return count + other; }
+  MICA_DEVICE void finish(unsigned k, unsigned count) const { counts[k] = count; }
+};
+
+template <class T>
+__global__ void share_kernel(unsigned n, Strided<2> walk, bool nan_equal, const T* x, const T* y, const T* gy, const unsigned* counts, T* gx) {
+  for (unsigned i = first_item(); i < n; i += item_step()) {
+    const auto places = walk.places(i);
+    const i64 k = places.at[1];
+    const T none = counts[k] == 0 ? std::numeric_limits<T>::quiet_NaN() : T(0);
+    gx[places.at[0]] = equals(x[places.at[0]], y[k], nan_equal) ? gy[k] / static_cast<T>(counts[k]) : none;
   }
 }
 
@@ -22,15 +86,30 @@ __global__ void sum_kernel(unsigned outputs, unsigned length, Strided<1> kept, S
 
 template <class T>
 void sum(Cuda& cuda, const Region& kept, const Region& reduced, double scale, const T* x, T* y) {
-  const Walk<1> outputs(kept.rank, kept.sizes, {kept.strides}), inputs(reduced.rank, reduced.sizes, {reduced.strides});
-  const i64 count = items(outputs), length = items(inputs);
-  if (count == 0) return;
-  const dim3 grid(static_cast<unsigned>(std::min<i64>(count, 65535)));
-  launch(cuda, "sum", sum_kernel<T>, {grid, dim3(threads_per_block)}, static_cast<unsigned>(count), static_cast<unsigned>(length),
-         Strided<1>(outputs), Strided<1>(inputs), scale, x, y);
+  reduce(cuda, "sum", kept, reduced, Sum<T>{scale, y}, x);
 }
 
-#define MICA_FLOATING(T) template void sum(Cuda&, const Region&, const Region&, double, const T*, T*);
+template <class T>
+void extremum(Cuda& cuda, Extremum which, const Region& kept, const Region& reduced, const T* x, T* y, i64* index) {
+  if (which == Extremum::max) reduce(cuda, "extremum", kept, reduced, Best<T, true>{y, index}, x);
+  else reduce(cuda, "extremum", kept, reduced, Best<T, false>{y, index}, x);
+}
+
+template <class T>
+void extremum_backward(Cuda& cuda, const Region& kept, const Region& reduced, bool nan_equal, const T* x, const T* y, const T* gy, T* gx) {
+  const Walk<2> all = in_memory_order_of_x(kept, reduced);
+  const i64 n = items(all);
+  if (n == 0) return;
+  const auto counts = cuda.scratch<unsigned>(items(in_memory_order_of_x(kept)));
+  reduce(cuda, "extremum_backward", kept, reduced, Equals<T>{nan_equal, y, counts.get()}, x);
+  launch(cuda, "extremum_backward", share_kernel<T>, grid_for(cuda, n), static_cast<unsigned>(n), Strided<2>(all), nan_equal, x, y, gy,
+         counts.get(), gx);
+}
+
+#define MICA_FLOATING(T)                                                                                        \
+  template void sum(Cuda&, const Region&, const Region&, double, const T*, T*);                                 \
+  template void extremum(Cuda&, Extremum, const Region&, const Region&, const T*, T*, i64*);                    \
+  template void extremum_backward(Cuda&, const Region&, const Region&, bool, const T*, const T*, const T*, T*);
 MICA_FLOATING(float)
 MICA_FLOATING(double)
 
