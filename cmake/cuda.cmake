@@ -76,6 +76,10 @@ function(mica_add_emulator target kernels)
     set(sanitize -fsanitize=${MICA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-maybe-uninitialized)
   endif()
   set_source_files_properties(${backend} ${emulator} PROPERTIES COMPILE_OPTIONS "${sanitize}")
+  set_source_files_properties(core/cuda/memory_checker.cpp PROPERTIES COMPILE_DEFINITIONS MICA_CUDA_EMULATED)
+  if(MICA_SANITIZE MATCHES "thread")  # to which the emulator is the hardware: it sees kernels and host code only
+    set_source_files_properties(${emulator} PROPERTIES COMPILE_OPTIONS "" COMPILE_DEFINITIONS EMULATOR_HIDDEN_FROM_TSAN)
+  endif()
   set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS
     "-xc++;-march=native;-Wno-unknown-pragmas;-Wno-pedantic;-Wno-shadow;${sanitize}")
   file(GLOB oracle RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/kernels/cpu/*.cpp)
