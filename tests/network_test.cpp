@@ -2,6 +2,7 @@
 #include "../examples/networks/network.h"
 #include "catch.h"
 #include "compare.h"
+#include "no_device.h"
 
 #include <mica/core/allocator.h>
 #include <mica/core/context.h>
@@ -48,22 +49,24 @@ struct Trained {
   Sequential network;
 };
 
-Trained ten_steps(DType dtype, const StateDict* start, double dropout) {
+Trained ten_steps(DType dtype, const StateDict* start, double dropout, Device device = {}) {
   const networks::Network& entry = networks::find("gap-19k");
   Trained t{{}, entry.build()};
   t.network.to(dtype);
   if (start) t.network.load_state_dict(*start);
   for (Module* module : t.network.modules())
     if (auto* layer = dynamic_cast<Dropout*>(module)) layer->set_p(dropout);
+  t.network.to(device);
   const auto optimizer = entry.recipe.optimizer(t.network.parameters(), entry.recipe.lr);
   for (int step = 0; step < 10; ++step) {
     const auto [images, labels] = batch(step, 16);
     optimizer->zero_grad();
-    const Tensor loss = nll_loss(t.network(images.to(dtype)), labels);
+    const Tensor loss = nll_loss(t.network(images.to(dtype).to(device)), labels.to(device));
     loss.backward();
     optimizer->step();
     t.losses.push_back(values(loss)[0]);
   }
+  t.network.to(Device::cpu());
   return t;
 }
 
@@ -103,6 +106,23 @@ TEST_CASE("gap-19k: the same seed gives the same bits, another seed others") {
   CHECK(runs[0].losses != runs[2].losses);
   const StateDict a = runs[0].network.state_dict(), b = runs[1].network.state_dict();
   for (std::size_t i = 0; i < a.size(); ++i) CHECK(same_bits(a[i].second.detach(), b[i].second.detach()));
+}
+
+TEST_CASE("gap-19k: ten f64 steps on CUDA equal the CPU's, dropout's masks too", "[cuda]") {
+  if (no_device()) return;
+  for (const double dropout : {0.0, 0.3}) {
+    manual_seed(7);
+    Trained cpu = ten_steps(DType::f64, nullptr, dropout);
+    manual_seed(7);
+    Trained cuda = ten_steps(DType::f64, nullptr, dropout, Device::cuda());
+    for (std::size_t i = 0; i < 10; ++i) CHECK(std::abs(cuda.losses[i] - cpu.losses[i]) <= 1e-10 * cpu.losses[i]);
+    const StateDict a = cpu.network.state_dict(), b = cuda.network.state_dict();
+    REQUIRE(a.size() == b.size());
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      INFO(a[i].first);
+      CHECK(difference(b[i].second.detach(), a[i].second.detach()) < 1e-10);
+    }
+  }
 }
 
 #if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)

@@ -1,14 +1,18 @@
 // Memory of one CUDA device, kept in free lists by size. All its users work on one stream, so a block may be handed out
 // again as soon as it is given back: the stream runs the new owner's work after the old one's. When the device refuses, the
 // free lists are given back, after waiting for the work that may still use them, and the request is tried once more; then
-// OutOfMemory names the request and what is free. Thread-safe.
+// OutOfMemory names the request and what is free. Thread-safe. With a MemoryChecker every buffer is watched, and blocks are
+// larger by its canary.
 #pragma once
 
 #include <mica/core/allocator.h>
+#include <mica/core/cuda/memory_checker.h>
 #include <mica/kernels/cuda/context.h>
 
 #include <map>
+#include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 namespace mica {
@@ -23,16 +27,24 @@ class CudaAllocator final : public kernels::DeviceMemory {
   MemoryStats stats();
   void release_cache();  // waits for the device
 
+  // From now on buffers are watched, if that is wanted; cuda works on this memory.
+  void watch(kernels::Cuda& cuda);
+  void unwatch() noexcept;  // before cuda ends
+  void check_all();     // queues a look at all buffers
+  std::string found();  // once that is done: what was wrong, or nothing
+
   // From now on nothing is kept: the program ends, and what statics still hold goes straight back.
   void close() noexcept;
 
  private:
+  void* take(std::size_t bytes, std::size_t size);  // from a free list or the device
   void release_free_lists() noexcept;
 
   int device_;
   std::mutex mutex_;
   std::map<std::size_t, std::vector<void*>> free_;  // by rounded size
   MemoryStats stats_;
+  std::unique_ptr<MemoryChecker> checker_;
   bool closed_ = false;
 };
 

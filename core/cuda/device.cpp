@@ -19,6 +19,7 @@ constexpr std::size_t staging_bytes = std::size_t{1} << 20;
 CudaDevice::CudaDevice(int index) : allocator(index) {
   check(cudaSetDevice(index), "choosing a device");
   context = std::make_unique<kernels::Cuda>(index, allocator);
+  allocator.watch(*context);
 }
 
 // ---- copies ----
@@ -71,16 +72,23 @@ int CudaDevice::watch(Description description) {
 }
 
 void CudaDevice::finish() {
-  if (watched_.empty()) return context->stream().synchronize();
+  allocator.check_all();
+  const std::string out_of_range = finish_watched(), damage = allocator.found();
+  if (!damage.empty()) throw Error(damage);
+  if (!out_of_range.empty()) throw Error(out_of_range);
+}
+
+std::string CudaDevice::finish_watched() {
+  if (watched_.empty()) return context->stream().synchronize(), std::string();
   if (!fault_) fault_ = std::make_unique<kernels::Pinned>(sizeof(kernels::RangeFault));
   check(cudaMemcpyAsync(fault_->get(), context->range_fault(), sizeof(kernels::RangeFault), cudaMemcpyDeviceToHost, context->stream().get()),
         "copying from the device");
   context->stream().synchronize();
   const auto fault = *static_cast<const kernels::RangeFault*>(fault_->get());
   const std::vector<Description> watched = std::exchange(watched_, {});
-  if (fault.site == 0) return;
+  if (fault.site == 0) return {};
   context->clear_range_fault();
-  throw Error(watched.at(static_cast<std::size_t>(fault.site) - 1)(fault.position, fault.value));
+  return watched.at(static_cast<std::size_t>(fault.site) - 1)(fault.position, fault.value);
 }
 
 // ---- all devices ----
@@ -88,6 +96,7 @@ void CudaDevice::finish() {
 void CudaDevice::close() noexcept {
   staging_ = {};
   fault_.reset();
+  allocator.unwatch();
   context.reset();
   allocator.close();
 }
@@ -130,7 +139,16 @@ CudaDevice& existing_cuda_device(Device device) noexcept { return *devices().mad
 int cuda_device_count(std::string& reason) {
   int count = 0;  // stays where the call fails
   const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error == cudaSuccess && count > 0) return count;
+  if (error == cudaSuccess && count > 0) {
+    if (kernels::has_code_for_current_device()) return count;
+    int major = 0, minor = 0;
+    (void)cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+    (void)cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
+    reason = fmt::format("this build has no code for the device's compute capability {}.{}; configure with "
+                         "-DCMAKE_CUDA_ARCHITECTURES={}{} (7.5 is the oldest)",
+                         major, minor, major, minor);
+    return 0;
+  }
   (void)cudaGetLastError();
   if (error == cudaErrorInsufficientDriver)
     reason = "this machine has no NVIDIA driver, or one older than this build's CUDA runtime";

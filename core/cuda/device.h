@@ -37,6 +37,7 @@ struct CudaDevice {
   };
   Staging& staging(std::size_t i);
   void finish();  // waits, then throws what kernels found
+  std::string finish_watched();  // waits; the text about a watched value that is out of range, or nothing
 
   std::mutex transfer_;
   std::array<std::optional<Staging>, 2> staging_;

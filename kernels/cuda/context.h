@@ -65,4 +65,7 @@ class Cuda {
   Scratch<RangeFault> range_fault_;
 };
 
+// Were the kernels compiled for the current device, or for one whose PTX it can take?
+bool has_code_for_current_device();
+
 }  // namespace mica::kernels

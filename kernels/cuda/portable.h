@@ -14,7 +14,9 @@
   extern __shared__ __align__(16) unsigned char mica_shared_bytes[]; \
   T* name = reinterpret_cast<T*>(mica_shared_bytes)
 #define MICA_DEVICE __device__ __forceinline__
+#define MICA_BEYOND_BOUNDS  // before __global__: this kernel may look at what lies behind a buffer
 #else
 #include <emulator/kernel.h>
 #define MICA_DEVICE inline
+#define MICA_BEYOND_BOUNDS __attribute__((no_sanitize("address")))
 #endif

@@ -1,136 +1,216 @@
 #include "memory.h"
-#include "emulator.h"
-#include <signal.h>
+
+#include "fault.h"
+#include "raw_memory.h"
+#include "report.h"
+#include "sanitizers.h"
+
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <map>
 #include <utility>
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#define POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)  // exact bounds inside the page
-#else
-#define POISON(p, n) (void)0  // up to 255 bytes past the end stay unnoticed
-#endif
 
 namespace emulator {
-const char* running = nullptr;
 namespace {
 
-constexpr size_t page = 4096, arena_bytes = size_t(1) << 40;  // addresses only: nothing is used twice, little is ever touched
-char *arena = nullptr, *top = nullptr;
-std::map<char*, Block>& blocks = *new std::map<char*, Block>;  // by first page, freed ones too; outlives static destructors
-int access_depth = 0;
-size_t in_use = 0;
-struct sigaction previous;
+constexpr std::size_t page = 4096, arena_bytes = std::size_t{1} << 38;  // addresses: little of them is ever touched
 
-size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+struct Arena {
+  char *begin = nullptr, *top = nullptr;
+  std::map<char*, Block> blocks;  // by first page, freed ones too
+  std::vector<Block*> opened, recorded;
+  const char* running = nullptr;
+  int depth = 0;  // of Running
+  bool recording = false;
+  std::size_t in_use = 0;
+};
+Arena& arena() {
+  static auto& one = *new Arena;  // outlives every static destructor
+  return one;
+}
+
+std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
 
 void protect(char* from, char* to, int mode) {
-  if (from < to && mprotect(from, size_t(to - from), mode)) perror("emulator: mprotect"), abort();
+  if (from < to && mprotect(from, static_cast<std::size_t>(to - from), mode)) std::perror("emulator: mprotect"), std::abort();
 }
+
+// As the host may use it now.
 void protect(const Block& b) {
   char* const end = b.pages + b.mapped;
-  const bool accessible = b.live && (!b.device || access_depth > 0);
-  protect(b.pages, end, accessible ? PROT_READ | PROT_WRITE : PROT_NONE);
-  if (!accessible || access_depth > 0) return;
-  // Lock the pages whose bytes all belong to a copy in flight: no false alarm for a neighbour sharing a page.
+  protect(b.pages, end, b.live && !b.device ? PROT_READ | PROT_WRITE : PROT_NONE);
+  if (!b.live) return;
+  // Lock the pages whose bytes all belong to a copy in flight: no false alarm for a neighbour that shares a page.
   for (const bool written : {false, true})
-    for (const HostUse& u : b.in_flight) {
-      char *from = (char*)u.p, *to = from + u.bytes;
-      from = from == b.begin ? b.pages : (char*)round_up(uintptr_t(from), page);
-      to = to == b.begin + b.size ? end : (char*)(uintptr_t(to) / page * page);
-      if (u.written == written) protect(from, to, written ? PROT_NONE : PROT_READ);
+    for (const HostUse& use : b.in_flight) {
+      char *from = static_cast<char*>(const_cast<void*>(use.p)), *to = from + use.bytes;
+      from = from == b.begin ? b.pages : reinterpret_cast<char*>(round_up(reinterpret_cast<std::uintptr_t>(from), page));
+      to = to == b.begin + b.size ? end : reinterpret_cast<char*>(reinterpret_cast<std::uintptr_t>(to) / page * page);
+      if (use.written == written) protect(from, to, written ? PROT_NONE : PROT_READ);
     }
 }
-void protect_all() {
-  for (const auto& [pages, b] : blocks) if (b.live && (b.device || !b.in_flight.empty())) protect(b);
+
+void start(Arena& a) {
+  void* const memory = reinterpret_cast<void*>(
+      syscall(SYS_mmap, nullptr, arena_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  if (memory == MAP_FAILED) std::perror("emulator: mmap"), std::abort();
+  a.begin = a.top = static_cast<char*>(memory);
+  handle_faults();
 }
 
-Block* block_at(const void* p) {  // by page, guard page included
-  if (p < arena || p >= top) return nullptr;
-  return &std::prev(blocks.upper_bound((char*)p))->second;
+Block* block_near(const void* p) {
+  Arena& a = arena();
+  auto* const at = static_cast<char*>(const_cast<void*>(p));
+  if (at < a.begin || at >= a.top) return nullptr;
+  return &std::prev(a.blocks.upper_bound(at))->second;
 }
 
-// Says what happened, then lets the same instruction fault again into the previous handler: AddressSanitizer's report with
-// its stack trace, or the default core dump.
-void on_fault(int, siginfo_t* info, void*) {
-  char* const p = (char*)info->si_addr;
-  if (const Block* b = block_at(p)) {
-    char where[160];
-    snprintf(where, sizeof where, "%p: byte %td of %s%s allocation #%d (%zu bytes)", (void*)p, p - b->begin, b->live ? "" : "freed ",
-             b->device ? "device" : "pinned", b->id, b->size);
-    if (running) report("'%s' made an illegal access to %s", running, where);
-    else if (b->device) report("host code dereferenced a device pointer, %s", where);
-    else if (b->live && p < b->begin + b->size) report("host code touched pinned memory that a copy in flight uses, %s", where);
-    else report("host code made an illegal access to %s", where);
-  }
-  sigaction(SIGSEGV, &previous, nullptr);
-}
-
-void start() {
-  void* m = mmap(nullptr, arena_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (m == MAP_FAILED) perror("emulator: mmap"), abort();
-  arena = top = (char*)m;
-  struct sigaction action = {};
-  action.sa_sigaction = on_fault;
-  action.sa_flags = SA_SIGINFO;
-  sigaction(SIGSEGV, &action, &previous);
+void keep(Block& b) {
+  b.before = std::make_unique<char[]>(b.mapped);
+  raw_copy(b.before.get(), b.pages, b.mapped);
+  arena().recorded.push_back(&b);
 }
 
 }  // namespace
 
-Block* allocate(size_t size, bool device) {
-  if (!arena) start();
-  const size_t mapped = round_up(size, page);
-  if (mapped + page > size_t(arena + arena_bytes - top)) return nullptr;
-  Block& b = blocks[top];
-  b.id = int(blocks.size()), b.device = device, b.size = size;
-  b.pages = top, b.mapped = mapped, b.begin = top + mapped - round_up(size, 256);
-  top += mapped + page;
+// ---- allocations ----
+
+Block* allocate(std::size_t size, bool device) {
+  Arena& a = arena();
+  if (!a.begin) start(a);
+  const std::size_t mapped = round_up(size, page);
+  if (mapped + page > static_cast<std::size_t>(a.begin + arena_bytes - a.top)) return nullptr;
+  Block& b = a.blocks[a.top];
+  b.id = static_cast<int>(a.blocks.size()), b.device = device, b.size = size;
+  b.pages = a.top, b.mapped = mapped, b.begin = a.top + mapped - round_up(size, 256);
+  a.top += mapped + page;
   protect(b.pages, b.pages + mapped, PROT_READ | PROT_WRITE);
-  memset(b.pages, 0xFF, mapped);
-  POISON(b.pages, size_t(b.begin - b.pages));
-  POISON(b.begin + size, round_up(size, 256) - size);
-  protect(b);
-  if (device) in_use += size;
+  raw_fill(b.pages, not_a_number, mapped);
+  asan::poison(b.pages, static_cast<std::size_t>(b.begin - b.pages));
+  asan::poison(b.begin + size, round_up(size, 256) - size);
+  if (device) protect(b), a.in_use += size;
   return &b;
 }
+
 void release(Block& b) {
-  b.live = false;
+  b.live = false, b.open = Block::Open::closed;
   protect(b);
   madvise(b.pages, b.mapped, MADV_DONTNEED);
-  if (b.device) in_use -= b.size;
+  if (b.device) arena().in_use -= b.size;
 }
-Block* find(const void* p, size_t bytes) {
-  Block* b = block_at(p);
-  return b && p >= b->begin && (const char*)p + bytes <= b->begin + b->size ? b : nullptr;
+
+Block* find(const void* p, std::size_t bytes) {
+  Block* const b = block_near(p);
+  const auto* const at = static_cast<const char*>(p);
+  return b && at >= b->begin && at + bytes <= b->begin + b->size ? b : nullptr;
 }
-size_t device_bytes_in_use() { return in_use; }
+
+const Block* near(const void* address) { return block_near(address); }
+std::size_t device_bytes_in_use() { return arena().in_use; }
+
 bool report_leaked_blocks() {
   bool leaked = false;
-  for (const auto& [pages, b] : blocks)
+  for (const auto& [pages, b] : arena().blocks)
     if (b.live) report("leak: %s allocation #%d, %zu bytes", b.device ? "device" : "pinned", b.id, b.size), leaked = true;
   return leaked;
 }
 
+// ---- pinned memory in flight ----
+
 void hold(const std::vector<HostUse>& uses) {
-  for (const HostUse& u : uses) if (Block* b = find(u.p, u.bytes)) b->in_flight.push_back(u), protect(*b);
+  for (const HostUse& use : uses)
+    if (Block* b = find(use.p, use.bytes)) b->in_flight.push_back(use), protect(*b);
 }
+
 void let_go(const std::vector<HostUse>& uses) {
-  for (const HostUse& u : uses) {
-    Block* b = find(u.p, u.bytes);
-    std::erase_if(b->in_flight, [&, first = true](const HostUse& v) mutable {
-      return v.p == u.p && v.bytes == u.bytes && v.written == u.written && std::exchange(first, false);
-    });
+  for (const HostUse& use : uses) {
+    Block* const b = find(use.p, use.bytes);
+    if (!b) continue;
+    const auto same = [&](const HostUse& v) { return v.p == use.p && v.bytes == use.bytes && v.written == use.written; };
+    if (const auto at = std::ranges::find_if(b->in_flight, same); at != b->in_flight.end()) b->in_flight.erase(at);
     protect(*b);
   }
 }
 
-Access::Access() { if (access_depth++ == 0) protect_all(); }
-Access::~Access() { if (--access_depth == 0) protect_all(); }
+// ---- opening to running work ----
+
+const char* running() { return arena().running; }
+
+Running::Running(const char* name) : outer_(std::exchange(arena().running, name)) {
+  if (arena().depth++ == 0) handle_faults();
+}
+Running::~Running() {
+  Arena& a = arena();
+  a.running = outer_;
+  if (--a.depth > 0) return;
+  for (Block* b : a.opened)
+    if (std::exchange(b->open, Block::Open::closed) != Block::Open::closed) protect(*b);
+  a.opened.clear();
+}
+
+void open(Block& b, Block::Open how) {
+  Arena& a = arena();
+  if (b.open >= how) return;
+  if (b.open == Block::Open::closed) a.opened.push_back(&b);
+  if (how == Block::Open::write && a.recording && b.device && !b.before) {
+    protect(b.pages, b.pages + b.mapped, PROT_READ | PROT_WRITE);
+    keep(b);
+  } else {
+    protect(b.pages, b.pages + b.mapped, how == Block::Open::write ? PROT_READ | PROT_WRITE : PROT_READ);
+  }
+  b.open = how;
+}
+
+// The first fault is taken for a read, one of memory that can be read is a write.
+bool open_at(const void* address) {
+  Block* const b = block_near(address);
+  if (!arena().running || !b || !b->live || static_cast<const char*>(address) >= b->pages + b->mapped) return false;
+  if (b->open == Block::Open::write) return false;
+  open(*b, b->open == Block::Open::closed ? Block::Open::read : Block::Open::write);
+  return true;
+}
+
+// ---- recordings ----
+
+Recording::Recording() {
+  Arena& a = arena();
+  a.recording = true;
+  for (Block* b : a.opened)
+    if (b->device && b->open == Block::Open::write) protect(b->pages, b->pages + b->mapped, PROT_READ), b->open = Block::Open::read;
+}
+Recording::~Recording() {
+  Arena& a = arena();
+  a.recording = false;
+  for (Block* b : a.recorded) b->before.reset(), b->after.reset(), b->any_order = false;
+  a.recorded.clear();
+}
+
+void Recording::rewind() {
+  for (Block* b : arena().recorded) {
+    b->after = std::make_unique<char[]>(b->mapped);
+    raw_copy(b->after.get(), b->pages, b->mapped);
+    raw_copy(b->pages, b->before.get(), b->mapped);
+  }
+}
+
+std::optional<Recording::Difference> Recording::difference() const {
+  for (const Block* b : arena().recorded) {
+    if (b->any_order) continue;
+    const char* const first = b->after ? b->after.get() : b->before.get();  // without: written in the second run only
+    if (const std::size_t at = raw_mismatch(first, b->pages, b->mapped); at < b->mapped)
+      return Difference{b, at - static_cast<std::size_t>(b->begin - b->pages)};
+  }
+  return std::nullopt;
+}
+
+void allow_any_order(const void* p) {
+  if (Block* const b = block_near(p)) b->any_order = true;
+}
 
 }  // namespace emulator

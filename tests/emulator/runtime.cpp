@@ -1,171 +1,165 @@
-// How emulated work is queued, ordered, captured and run.
 #include "runtime.h"
-#include <unistd.h>
-#include <cstdarg>
-#include <cstdio>
-#include <cstdlib>
+
+#include "report.h"
+#include "sanitizers.h"
+
+#include <exception>
 #include <utility>
 
 namespace emulator {
 namespace {
 
-bool is_sticky(cudaError_t e) { return e == cudaErrorIllegalAddress || e == cudaErrorAssert || (e >= 714 && e <= 719); }
+// After such an error every later call fails.
+bool is_sticky(cudaError_t error) { return error == cudaErrorIllegalAddress || error == cudaErrorAssert || (error >= 714 && error <= 719); }
 
-bool ready(const CUstream_st& s) {
-  return !s.queue.empty() && std::none_of(s.queue.front().after.begin(), s.queue.front().after.end(), pending);
+bool ready(const CUstream_st& stream) { return !stream.queue.empty() && std::ranges::none_of(stream.queue.front().after, pending); }
+
+cudaError_t usable(const Work& work, const void* p, std::size_t bytes, bool device) {
+  Block* const b = find(p, bytes);
+  if (b && b->live && b->device == device) return cudaSuccess;
+  report("'%s' ran with %p (%zu bytes), which is %s", work.name.c_str(), p, bytes,
+         b && !b->live ? "freed memory" : "not device memory of that size");
+  return cudaErrorIllegalAddress;
 }
 
-bool usable(const Work& work, const void* p, size_t bytes, bool device) {
-  const Block* b = find(p, bytes);
-  if (b && b->live && b->device == device) return true;
-  report("'%s' ran with %p (%zu bytes), which is %s", work.name.c_str(), p, bytes, b && !b->live ? "freed memory" : "not device memory of that size");
-  return false;
+cudaError_t usable(const Work& work) {
+  for (const Buffer& b : work.device)
+    if (const cudaError_t error = usable(work, b.p, b.bytes, true)) return error;
+  for (const HostUse& use : work.host)
+    if (const cudaError_t error = usable(work, use.p, use.bytes, false)) return error;
+  return work.injected;
 }
 
 void perform(const Work& work) {
-  Runtime& r = rt();
+  Runtime& r = runtime();
   if (r.sticky) return;  // a broken context runs nothing more
-  r.sticky = work.injected;
-  for (const Buffer& b : work.device) if (!r.sticky && !usable(work, b.p, b.bytes, true)) r.sticky = cudaErrorIllegalAddress;
-  for (const HostUse& u : work.host) if (!r.sticky && !usable(work, u.p, u.bytes, false)) r.sticky = cudaErrorIllegalAddress;
-  if (r.sticky) return;
-  Access access;
-  const char* outer = std::exchange(running, work.name.c_str());
+  if ((r.sticky = usable(work))) return;
+  const Running scope(work.name.c_str());
+  for (const Buffer& b : work.device) open(*find(b.p), b.written ? Block::Open::write : Block::Open::read);
   try {
     work.body();
-  } catch (const std::exception& e) {  // the kernel emulator reports a divergent barrier and the like this way
+  } catch (const std::exception& e) {
     report("'%s' failed: %s", work.name.c_str(), e.what());
     r.sticky = cudaErrorLaunchFailure;
   }
-  running = outer;
 }
 
-void run_head(CUstream_st& s) {
-  const Work work = std::move(s.queue.front());
-  s.queue.pop_front();
+void run_head(CUstream_st& stream) {
+  const Work work = std::move(stream.queue.front());
+  stream.queue.pop_front();
   let_go(work.host);
   perform(work);
-  ++s.done;
+  ++stream.done;
 }
 
-void wander() {  // the device gets ahead of what the host asked for, on whatever stream
-  while (rt().options.schedule == Schedule::random && rt().random() % 2) {
+// The device gets ahead of what the host asked for, on whatever stream.
+void wander() {
+  Runtime& r = runtime();
+  while (r.options.schedule == Schedule::random && r.random.one_in(2)) {
     std::vector<CUstream_st*> candidates;
-    for (auto& s : rt().streams.all) if (ready(*s)) candidates.push_back(s.get());
+    for (const auto& stream : r.streams.all)
+      if (ready(*stream)) candidates.push_back(stream.get());
     if (candidates.empty()) return;
-    run_head(*candidates[rt().random() % candidates.size()]);
+    run_head(*candidates[r.random.next() % candidates.size()]);
   }
 }
-
-void report_leaks() {  // at exit, like LeakSanitizer
-  if (rt().sticky) return;  // in a broken context nothing can be freed
-  bool leaked = report_leaked_blocks();
-  const auto count = [&](const char* kind, long n) { if (n) report("leak: %ld %s", n, kind), leaked = true; };
-  count("stream(s)", rt().streams.alive() - 1);  // not the legacy one
-  count("event(s)", rt().events.alive());
-  count("graph(s)", rt().graphs.alive());
-  count("executable graph(s)", rt().execs.alive());
-  for (const auto& [kind, n] : rt().live) count(kind.c_str(), n);
-  if (leaked) fflush(nullptr), _exit(23);
-}
-// Registered before the first ordinary static is constructed, so it runs after the last one is destroyed.
-__attribute__((constructor(101))) void register_leak_report() { atexit(report_leaks); }
 
 }  // namespace
 
-Runtime::Runtime() {
-  const char* env = getenv("EMULATOR_SCHEDULE");
-  const std::string s = env ? env : "lazy";
-  options.schedule = s == "eager" ? Schedule::eager : s == "lazy" ? Schedule::lazy : Schedule::random;
-  if (s.starts_with("random:")) options.seed = unsigned(atoi(s.c_str() + 7));
-  random.seed(options.seed);
-  legacy->blocking = true;
+Runtime& runtime() {
+  static Runtime& one = *new Runtime;  // outlives every static destructor
+  return one;
 }
-Runtime& rt() { static Runtime& r = *new Runtime; return r; }  // outlives every static destructor
 
-bool pending(const Marker& m) { return m.stream && m.stream->done < m.seq; }
+// ---- running ----
 
-void advance(const Marker& m) {
-  CUstream_st* s = m.stream;
-  while (!ready(*s)) {  // terminates: an operation waits only for operations submitted before it
-    const auto& after = s->queue.front().after;
-    s = std::find_if(after.begin(), after.end(), pending)->stream;
+bool pending(const Mark& mark) { return mark.stream && mark.stream->done < mark.count; }
+
+void advance(const Mark& mark) {
+  CUstream_st* stream = mark.stream;
+  while (!ready(*stream)) {  // ends: an operation waits only for operations submitted before it
+    const auto& after = stream->queue.front().after;
+    stream = std::ranges::find_if(after, pending)->stream;
   }
-  run_head(*s);
+  run_head(*stream);
 }
 
-void complete(const Marker& m) {
-  Access once;  // one change of protection for the whole batch
-  while (pending(m)) advance(m), wander();
+void complete(const Mark& mark) {
+  if (!pending(mark)) return;
+  const Running batch(nullptr);  // memory stays open from one operation to the next
+  while (pending(mark)) advance(mark), wander();
 }
 
-void run_graph(const std::vector<Node>& nodes) {  // any order the captured dependencies allow; latest first unless random
+// Any order that the captured dependencies allow; latest first unless random.
+void run_graph(const std::vector<Node>& nodes) {
+  Runtime& r = runtime();
   std::vector<bool> done(nodes.size());
-  for (size_t left = nodes.size(); left; --left) {
-    std::vector<size_t> candidates;
-    for (size_t i = 0; i < nodes.size(); ++i)
-      if (!done[i] && std::all_of(nodes[i].after.begin(), nodes[i].after.end(), [&](size_t j) { return done[j]; })) candidates.push_back(i);
-    const size_t i = rt().options.schedule == Schedule::random ? candidates[rt().random() % candidates.size()] : candidates.back();
+  const auto ready_node = [&](std::size_t i) {
+    return !done[i] && std::ranges::all_of(nodes[i].after, [&](std::size_t before) { return done[before]; });
+  };
+  for (std::size_t left = nodes.size(); left > 0; --left) {
+    std::vector<std::size_t> candidates;
+    for (std::size_t i = 0; i < nodes.size(); ++i)
+      if (ready_node(i)) candidates.push_back(i);
+    const bool random = r.options.schedule == Schedule::random;
+    const std::size_t i = random ? candidates[r.random.next() % candidates.size()] : candidates.back();
     perform(nodes[i].work);
     done[i] = true;
   }
 }
 
-cudaError_t submit(CUstream_st& s, Work work) {
-  if (s.capture) {
-    if (!s.capture->valid) return cudaErrorStreamCaptureInvalidated;
-    s.capture->nodes.push_back({std::move(work), std::exchange(s.tail, {s.capture->nodes.size()})});
+// ---- submitting ----
+
+cudaError_t submit(CUstream_st& stream, Work work) {
+  Runtime& r = runtime();
+  if (stream.capture) {
+    if (!stream.capture->valid) return cudaErrorStreamCaptureInvalidated;
+    stream.capture->nodes.push_back({std::move(work), std::exchange(stream.tail, {stream.capture->nodes.size()})});
     return cudaSuccess;
   }
-  if (&s == rt().legacy) {
-    if (const cudaError_t e = refuse_legacy_in_capture(work.name.c_str())) return e;
-    for (auto& t : rt().streams.all) if (t->blocking && t.get() != &s) work.after.push_back(t->end());
-  } else if (s.blocking) {
-    work.after.push_back(rt().legacy->end());
+  if (&stream == r.legacy) {
+    if (const cudaError_t error = refuse_legacy_in_capture(work.name.c_str())) return error;
+    for (const auto& other : r.streams.all)
+      if (other->blocking && other.get() != &stream) work.after.push_back(other->end());
+  } else if (stream.blocking) {
+    work.after.push_back(r.legacy->end());
   }
   hold(work.host);
-  s.queue.push_back(std::move(work));
-  ++s.issued;
-  if (rt().options.schedule == Schedule::eager) complete(s.end());
+  stream.queue.push_back(std::move(work));
+  ++stream.issued;
+  if (r.options.schedule == Schedule::eager) complete(stream.end());
   wander();
   return cudaSuccess;
 }
 
-cudaError_t invalidate(Capture& c, cudaError_t e, const char* what) {
-  if (c.valid) report("%s is not allowed here: the capture is invalidated", what);
-  c.valid = false;
-  return e;
-}
-cudaError_t refuse_in_capture(const char* what) {
-  cudaError_t e = cudaSuccess;
-  for (auto& s : rt().streams.all)
-    if (s->capture && !s->capture->relaxed && rt().thread_mode != cudaStreamCaptureModeRelaxed)
-      e = invalidate(*s->capture, cudaErrorStreamCaptureUnsupported, what);
-  return e;
-}
-cudaError_t refuse_legacy_in_capture(const char* what) {
-  cudaError_t e = cudaSuccess;
-  for (auto& s : rt().streams.all)
-    if (s->capture && s->blocking) e = invalidate(*s->capture, cudaErrorStreamCaptureImplicit, what);
-  return e;
+CUstream_st* live_stream(cudaStream_t handle) {
+  CUstream_st* const stream = !handle || handle == cudaStreamLegacy ? runtime().legacy : runtime().streams.get(handle);
+  if (!stream) report("%p is not a live stream", static_cast<void*>(handle));
+  return stream;
 }
 
-void configure(const Options& o) { rt().options = o, rt().random.seed(o.seed); }
+// ---- device.h ----
+
 cudaError_t enqueue(cudaStream_t stream, const char* name, std::vector<Buffer> buffers, std::function<void()> body) {
   return on_stream(stream, [&](CUstream_st& s) {
-    const cudaError_t fault = rt().launch_fault.tick();
+    const cudaError_t fault = runtime().launch_fault.tick();
     if (fault && !is_sticky(fault)) return fault;
-    return submit(s, {name, std::move(body), std::move(buffers), {}, {}, fault});
+    return submit(s, {name, body, buffers, {}, {}, fault});
   });
 }
-void fail_malloc(int nth, cudaError_t e) { rt().malloc_fault = {nth, e}; }
-void fail_launch(int nth, cudaError_t e) { rt().launch_fault = {nth, e}; }
-void track(const char* kind, int delta) { rt().live[kind] += delta; }
-void report(const char* format, ...) {
-  va_list args;
-  va_start(args, format);
-  fputs("emulator: ", stderr), vfprintf(stderr, format, args), fputc('\n', stderr);
-  va_end(args);
+
+cudaError_t set_bounds(cudaStream_t stream, void* p, std::size_t usable_bytes, std::size_t size) {
+  if (!asan::on) return cudaSuccess;
+  return on_stream(stream, [&](CUstream_st& s) {
+    return submit(s, {"set_bounds", [=] {
+                        asan::unpoison(p, usable_bytes);
+                        asan::poison(static_cast<char*>(p) + usable_bytes, size - usable_bytes);
+                      }});
+  });
 }
+
+void fail_malloc(int nth, cudaError_t error) { runtime().malloc_fault = {nth, error}; }
+void fail_launch(int nth, cudaError_t error) { runtime().launch_fault = {nth, error}; }
+void track(const char* kind, int delta) { runtime().tracked[kind] += delta; }
 
 }  // namespace emulator

@@ -1,0 +1,74 @@
+// Warp functions: every lane of the mask brings a value, the last to come computes what each receives.
+#include "multiprocessor.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace emulator {
+namespace {
+
+constexpr unsigned warp_size = 32;
+
+unsigned combined(WarpFunction function, unsigned a, unsigned b) {
+  switch (function) {
+    case WarpFunction::add: return a + b;
+    case WarpFunction::minimum: return std::min(a, b);
+    case WarpFunction::maximum: return std::max(a, b);
+    case WarpFunction::bit_and: return a & b;
+    case WarpFunction::bit_or: return a | b;
+    default: return a ^ b;
+  }
+}
+
+}  // namespace
+
+std::uint64_t Multiprocessor::warp_function(WarpFunction function, unsigned mask, std::uint64_t value, int source, const Place& place) {
+  Thread& self = *current_;
+  const unsigned lane = self.number % warp_size, lanes = std::min(count_ - (self.number - lane), warp_size);
+  Thread* const warp = &self - lane;
+  unsigned& waiting = waiting_[self.number / warp_size];
+  if (!(mask >> lane & 1)) fail("%s:%u: lane %u is not in its own mask %08x", place.file_name(), place.line(), lane, mask);
+  if (lanes < warp_size && mask >> lanes) fail("%s:%u: mask %08x names lanes that the block does not have", place.file_name(), place.line(), mask);
+  void*& tag = warp[std::countr_zero(mask)].tag;
+  if (tsan::on && !(waiting & mask)) tag = shared_.fresh_tag();
+  void* const own_tag = tag;
+  self.function = function, self.mask = mask, self.given = value, self.source = source, self.place = place;
+  self.state = State::in_warp_function;
+  waiting |= 1u << lane;
+  const bool orders = tsan::on && function == WarpFunction::sync;  // others exchange values, and promise no order of memory
+  if (orders) tsan::release(own_tag);
+  if ((waiting & mask) != mask) {
+    wait();
+  } else {
+    waiting &= ~mask;
+    complete(warp, self);
+  }
+  if (orders) tsan::acquire(own_tag);
+  return self.received;
+}
+
+void Multiprocessor::complete(Thread* warp, Thread& last) {
+  unsigned ballot = 0, result = last.function == WarpFunction::minimum || last.function == WarpFunction::bit_and ? ~0u : 0u;
+  for (unsigned rest = last.mask; rest; rest &= rest - 1) {
+    Thread& lane = warp[std::countr_zero(rest)];
+    check_same(last, lane);
+    if (lane.given) ballot |= rest & -rest;
+    result = combined(last.function, result, static_cast<unsigned>(lane.given));
+  }
+  for (unsigned rest = last.mask; rest; rest &= rest - 1) {
+    Thread& lane = warp[std::countr_zero(rest)];
+    if (last.function == WarpFunction::shuffle && !(last.mask >> lane.source & 1))
+      fail("%s:%u: lane %u shuffles from lane %d, which is not in mask %08x", last.place.file_name(), last.place.line(),
+           lane.number % warp_size, lane.source, last.mask);
+    lane.received = last.function == WarpFunction::shuffle ? warp[lane.source].given : last.function == WarpFunction::ballot ? ballot : result;
+    make_ready(lane);
+  }
+}
+
+void Multiprocessor::check_same(Thread& last, Thread& other) {
+  if (other.mask == last.mask && other.function == last.function && same_place(other.place, last.place)) return;
+  fail("%s:%u and %s:%u: lanes of one warp disagree on the warp function or its mask (%08x, %08x)", last.place.file_name(),
+       last.place.line(), other.place.file_name(), other.place.line(), last.mask, other.mask);
+}
+
+}  // namespace emulator

@@ -1,0 +1,96 @@
+// The training loop with network and data on a CUDA device.
+#include "../examples/networks/network.h"
+#include "../examples/training/trainer.h"
+#include "compare.h"
+#include "no_device.h"
+#include "scratch_folder.h"
+
+#include <mica/core/error.h>
+#include <mica/core/file.h>
+#include <mica/core/memory.h>
+#include <mica/core/ops/loss.h>
+#include <mica/core/random.h>
+#include <mica/core/range.h>
+#include <mica/data/drawn_digits.h>
+#include <mica/optim/clip.h>
+
+#include <sstream>
+
+using namespace mica;
+using namespace mica::test;
+
+namespace {
+
+// The losses of two epochs' steps, and the scores, from the logs.
+struct Trained {
+  training::Result result;
+  std::vector<double> losses;
+  std::string epochs;
+};
+
+Trained train(Device device, const training::Settings& settings) {
+  const ScratchFolder folder;
+  const networks::Network& entry = networks::find("gap-19k");
+  manual_seed(3);
+  Sequential network = entry.build();
+  network.to(settings.dtype);
+  network.to(device);
+  training::Progress progress(true);
+  training::Logs logs(folder.path / "epochs", folder.path / "steps");
+  const ImageSet train_set = draw_digits(20, "train").to(device), test_set = draw_digits(6, "test").to(device);
+  Trained trained;
+  trained.result = training::train(network, entry.recipe, settings, train_set, test_set, progress, logs, false);
+  std::istringstream steps(read_file(folder.path / "steps"));
+  std::string line;
+  for (std::getline(steps, line); std::getline(steps, line);) trained.losses.push_back(std::stod(line.substr(line.find(',') + 1)));
+  if (trained.result.epochs > 0) trained.epochs = read_file(folder.path / "epochs");
+  return trained;
+}
+
+}  // namespace
+
+TEST_CASE("two epochs of gap-19k on CUDA equal the CPU's, shuffled, augmented, with dropout", "[cuda]") {
+  if (no_device()) return;
+  const training::Settings settings{.epochs = 2, .batch_size = 8, .lr = 0.05, .augmentation = networks::find("gap-19k").recipe.augmentation,
+                                    .dtype = DType::f64, .max_steps = {}};
+  const Trained here = train(Device::cpu(), settings), there = train(Device::cuda(), settings);
+  REQUIRE(here.losses.size() == 6);
+  REQUIRE(there.losses.size() == 6);
+  for (std::size_t k = 0; k < 6; ++k) CHECK(there.losses[k] == Approx(here.losses[k]).epsilon(1e-10));
+  CHECK(there.result.last_accuracy == here.result.last_accuracy);
+  const auto scores = [](const std::string& row) { return row.substr(0, row.find(',', row.rfind('\n', row.size() - 2) + 30)); };
+  CHECK(scores(there.epochs) == scores(here.epochs));
+}
+
+TEST_CASE("training that stops between two reads logs every step", "[cuda]") {
+  if (no_device()) return;
+  const training::Settings settings{.epochs = 9, .batch_size = 8, .lr = 0.05, .augmentation = {}, .dtype = DType::f32, .max_steps = 4};
+  const Trained there = train(Device::cuda(), settings);
+  CHECK(there.result.outcome == training::Outcome::stopped_at_max_steps);
+  CHECK(there.losses.size() == 4);
+}
+
+TEST_CASE("a step on CUDA waits for nothing", "[cuda]") {
+  if (no_device()) return;
+  const ImageSet set = draw_digits(20, "train").to(Device::cuda());
+  const networks::Network& entry = networks::find("gap-19k");
+  Sequential network = entry.build();
+  network.to(Device::cuda());
+  const auto optimizer = entry.recipe.optimizer(network.parameters(), 0.1);
+  BatchLoader loader(set, {.batch_size = 4, .augmentation = entry.recipe.augmentation});
+  const Tensor classes = Tensor::from<std::int64_t>({7}, {1}).to(Device::cuda());
+  // From here on, whoever waits for the device first throws.
+  require_in_range(classes, 5, {}, [](std::int64_t, std::int64_t) { return "somebody waited"; });
+  for (const std::uint32_t epoch : {1, 2}) {
+    loader.start(epoch);
+    for (Batch batch; loader.next(batch);) {
+      optimizer->zero_grad();
+      const Tensor y = network(batch.images), loss = nll_loss(y, batch.labels);
+      loss.backward();
+      clip_grad_norm_(network.parameters(), 1);
+      optimizer->step();
+      count_correct(y, batch.labels);
+    }
+  }
+  CHECK(error_text<Error>([] { synchronize(Device::cuda()); }) == "somebody waited");
+}
