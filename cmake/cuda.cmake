@@ -46,6 +46,14 @@ if(MICA_CUDA_BACKEND STREQUAL "nvcc")
   find_package(CUDAToolkit REQUIRED)
 endif()
 
+# Kernels of the target are compiled by the C++ compiler, for the emulator.
+function(mica_emulate target)
+  set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS
+    "-xc++;-march=native;-Wno-unknown-pragmas;-Wno-pedantic;-Wno-shadow")
+  target_include_directories(${target} SYSTEM PRIVATE ${MICA_CUDA_INCLUDE})
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+endfunction()
+
 # Adds the backend's sources to the library.
 function(mica_add_cuda target)
   file(GLOB kernels CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu)
@@ -56,11 +64,8 @@ function(mica_add_cuda target)
     set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS "--fmad=false;--expt-relaxed-constexpr;-Xcompiler=-Wall,-Wextra")
     target_link_libraries(${target} PUBLIC CUDA::cudart_static)
   else()
-    set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS
-      "-xc++;-march=native;-Wno-unknown-pragmas;-Wno-pedantic;-Wno-shadow")
+    mica_emulate(${target} ${kernels})
     set_source_files_properties(core/cuda/memory_checker.cpp PROPERTIES COMPILE_DEFINITIONS MICA_CUDA_EMULATED)
-    target_include_directories(${target} SYSTEM PRIVATE ${MICA_CUDA_INCLUDE})
-    target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
     file(GLOB emulator CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/tests/emulator/*.cpp)
     target_sources(${target} PRIVATE ${emulator})
     # To ThreadSanitizer the emulator is the hardware: it sees kernels and host code only.
