@@ -20,10 +20,10 @@ template <class... P>
 void launch(Cuda& cuda, const char* name, void (*kernel)(P...), const LaunchShape& shape, std::type_identity_t<P>... arguments) {
 #ifdef __CUDACC__
   kernel<<<shape.grid, shape.block, shape.shared_bytes, cuda.stream().get()>>>(arguments...);
-  check(cudaGetLastError(), name);
 #else
-  check(emulator::launch(cuda.stream().get(), name, kernel, shape.grid, shape.block, shape.shared_bytes, arguments...), name);
+  (void)emulator::launch(cuda.stream().get(), name, kernel, shape.grid, shape.block, shape.shared_bytes, arguments...);
 #endif
+  check(cudaGetLastError(), name);
 }
 
 inline constexpr int threads_per_block = 256;

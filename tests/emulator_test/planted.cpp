@@ -1,0 +1,30 @@
+#include "planted.h"
+
+namespace planted {
+
+using mica::kernels::check;
+using mica::kernels::Cuda;
+
+void* PlainMemory::allocate(std::size_t bytes) {
+  void* p = nullptr;
+  check(cudaMalloc(&p, bytes), "cudaMalloc");
+  return p;
+}
+
+void PlainMemory::free(void* pointer, std::size_t) noexcept {
+  (void)cudaDeviceSynchronize();
+  (void)cudaFree(pointer);
+}
+
+Bench::Bench() : cuda(0, memory), array(memory, 64), d(array.get()) {}
+
+std::vector<float> host(Cuda& cuda, const float* p, int n) {
+  const auto count = static_cast<std::size_t>(n);
+  const mica::kernels::Pinned pinned(count * sizeof(float));
+  check(cudaMemcpyAsync(pinned.get(), p, count * sizeof(float), cudaMemcpyDeviceToHost, cuda.stream().get()), "cudaMemcpyAsync");
+  cuda.stream().synchronize();
+  const auto* const values = static_cast<const float*>(pinned.get());
+  return {values, values + count};
+}
+
+}  // namespace planted
