@@ -1,14 +1,13 @@
 // The training loop with network and data on a CUDA device.
-#include "../examples/networks/network.h"
 #include "../examples/training/trainer.h"
 #include "compare.h"
+#include "gap_19k.h"
 #include "no_device.h"
 #include "scratch_folder.h"
 
 #include <mica/core/error.h>
 #include <mica/core/file.h>
 #include <mica/core/memory.h>
-#include <mica/core/ops/loss.h>
 #include <mica/core/random.h>
 #include <mica/core/range.h>
 #include <mica/data/drawn_digits.h>
@@ -103,4 +102,21 @@ TEST_CASE("a step on CUDA waits for nothing", "[cuda]") {
     }
   }
   CHECK(error_text<Error>([] { synchronize(Device::cuda()); }) == "somebody waited");
+}
+
+TEST_CASE("gap-19k: ten f64 steps on CUDA equal the CPU's, dropout's masks too", "[cuda]") {
+  if (no_device()) return;
+  for (const double dropout : {0.0, 0.3}) {
+    manual_seed(7);
+    TenSteps cpu = ten_steps(DType::f64, nullptr, dropout, Device::cpu(), 3);
+    manual_seed(7);
+    TenSteps cuda = ten_steps(DType::f64, nullptr, dropout, Device::cuda(), 3);
+    for (std::size_t i = 0; i < 10; ++i) CHECK(std::abs(cuda.losses[i] - cpu.losses[i]) <= 1e-10 * cpu.losses[i]);
+    const StateDict a = cpu.network.state_dict(), b = cuda.network.state_dict();
+    REQUIRE(a.size() == b.size());
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      INFO(a[i].first);
+      CHECK(difference(b[i].second.detach(), a[i].second.detach()) < 1e-10);
+    }
+  }
 }

@@ -2,7 +2,7 @@
 //   forward       y[i,j,o]  = b[o] + Σ_{u,v,c} x[i+u−p, j+v−p, c] · w[o,u,v,c]
 //   backward_data gx[i,j,c] = Σ_{u,v,o} gy[i+u−(2−p), j+v−(2−p), o] · w[o,2−u,2−v,c]
 // which is the same with the filter turned round and its two kinds of channels exchanged: one kernel, two ways to read a
-// filter. It equals kernels/cpu/conv2d_reference.h but for the order of its sums, and but for padding as conv2d_product.cu.
+// filter. It equals kernels/cpu/conv2d_reference.h but for the order of its sums, and but for zeros outside as in conv2d_product.cu.
 //
 // A block computes 8 rows × up to 32 columns × a slice of the output channels. For each slice of up to 16 input channels it
 // holds the piece of the image with its border of one, and the filters, in shared memory. A thread has 4 neighbouring pixels
@@ -88,7 +88,8 @@ template <bool backward, int lanes_out>
 __global__ void __launch_bounds__(most_threads, 2) conv3x3_kernel(Sizes3x3 s) {
   MICA_SHARED_DYNAMIC(float, memory);
   constexpr int groups = 4 / lanes_out;  // of 4 pixels, in a warp
-  const int columns = s.warps_across * groups * each + 2, outs = static_cast<int>(s.by_filters.divisor), channels = 4 * static_cast<int>(s.by_packs.divisor);
+  const int columns = s.warps_across * groups * each + 2;
+  const int outs = static_cast<int>(s.by_filters.divisor), channels = 4 * static_cast<int>(s.by_packs.divisor);
   float *piece = memory, *filters = memory + (tile_rows + 2) * s.pitch;
 
   unsigned rest = blockIdx.x;
@@ -156,7 +157,8 @@ void forward(Cuda& cuda, const Conv2dDims& d, const float* x, const float* w, co
 void backward_data(Cuda& cuda, const Conv2dDims& d, const float* gy, const float* w, float* gx) {
   if (d.h * d.w == 0) return;
   const int padding[2] = {2 - as_int(d.padding[0]), 2 - as_int(d.padding[1])};
-  run<true>(cuda, "conv2d_backward_data", {images(gy, d.oh, d.ow, d.o), results(gx, nullptr, d.h, d.w, d.c), w, {padding[0], padding[1]}}, as_int(d.n));
+  const Results out = results(gx, nullptr, d.h, d.w, d.c);
+  run<true>(cuda, "conv2d_backward_data", {images(gy, d.oh, d.ow, d.o), out, w, {padding[0], padding[1]}}, as_int(d.n));
 }
 
 }  // namespace mica::kernels::conv2d_3x3

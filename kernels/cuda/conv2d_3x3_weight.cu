@@ -1,8 +1,8 @@
 // The filters' gradient of a 3×3 convolution with stride 1, f32, and the bias's with it:
 //   gw[o,u,v,c] = Σ_{n,i,j} gy[n,i,j,o] · x[n, i+u−p, j+v−p, c]      gb[o] = Σ_{n,i,j} gy[n,i,j,o]
-// It equals kernels/cpu/conv2d_reference.h but for the order of its sums, and but for padding as conv2d_product.cu.
+// It equals kernels/cpu/conv2d_reference.h but for the order of its sums, and but for zeros outside as in conv2d_product.cu.
 //
-// The images are cut into tiles of up to 8 rows × 32 columns. A block sums over a run of tiles for a slice of up to 16 input
+// The images are cut into tiles of up to 6 rows × 32 columns. A block sums over a run of tiles for a slice of up to 16 input
 // and 16 output channels; it holds both images' pieces in shared memory. A thread has 3 taps of one tap row × 4 input × 4
 // output channels in registers and walks along one row of the tile: for a pack of x and a pack of gy it does 48
 // multiply-adds. At the end the rows' threads add up in shared memory, in order, and a second pass adds the blocks' sums.
@@ -17,7 +17,7 @@ namespace {
 
 using namespace conv2d_tiles;
 
-constexpr int most_rows = 6, most_columns = 32, most_packs = 4;
+constexpr int most_rows = 6, most_columns = 32, most_packs = 4;  // with 8 rows the 96 registers a thread needs would not be there
 constexpr int most_threads = most_rows * 3 * most_packs * most_packs;
 constexpr i64 enough_blocks = 264;  // two for each multiprocessor of a large GPU
 
@@ -41,7 +41,8 @@ struct Role {
 };
 
 MICA_DEVICE Role role_of(const GradientSizes& s) {
-  const int thread = static_cast<int>(threadIdx.x), packs_in = static_cast<int>(s.by_packs_in.divisor), packs_out = static_cast<int>(s.by_packs_out.divisor);
+  const int thread = static_cast<int>(threadIdx.x);
+  const int packs_in = static_cast<int>(s.by_packs_in.divisor), packs_out = static_cast<int>(s.by_packs_out.divisor);
   const int rest = thread / packs_out, row = rest / packs_in / 3;
   return {row, rest / packs_in % 3, rest % packs_in * 4, thread % packs_out * 4, row < s.rows};
 }
@@ -52,9 +53,10 @@ struct Sums {
   float bias[4] = {};
 };
 
-// x: the thread's input channels in the row of its taps; gy: its output channels.
+// x: the thread's input channels in the row of its taps; gy: its output channels. Beyond the image's `columns` gy is 0, but x
+// may be infinite.
 template <int width>
-MICA_DEVICE void add_row(const GradientSizes& s, const Role& role, const float* x, const float* gy, Sums<width>& sums) {
+MICA_DEVICE void add_row(const GradientSizes& s, const Role& role, int columns, const float* x, const float* gy, Sums<width>& sums) {
   const int packs_in = static_cast<int>(s.by_packs_in.divisor), in = 4 * packs_in, out = 4 * static_cast<int>(s.by_packs_out.divisor);
   const auto load = [&](int column) {
     if constexpr (width == 4) return load_pack(x + column * in);
@@ -62,7 +64,7 @@ MICA_DEVICE void add_row(const GradientSizes& s, const Role& role, const float* 
   };
   Pack<float> pixels[3] = {load(0), load(1), {}};
 #pragma unroll 3
-  for (int column = 0; column < s.columns; ++column) {
+  for (int column = 0; column < columns; ++column) {
     pixels[2] = load(column + 2);
     const Pack<float> g = load_pack(gy + column * out);
 #pragma unroll
@@ -74,7 +76,7 @@ MICA_DEVICE void add_row(const GradientSizes& s, const Role& role, const float* 
     pixels[0] = pixels[1], pixels[1] = pixels[2];
   }
   // The threads that share output channels share the columns.
-  for (int column = role.u * packs_in + role.in / 4; column < s.columns; column += 3 * packs_in) {
+  for (int column = role.u * packs_in + role.in / 4; column < columns; column += 3 * packs_in) {
     const Pack<float> g = load_pack(gy + column * out);
     for (int o = 0; o < 4; ++o) sums.bias[o] += g.at[o];
   }
@@ -132,8 +134,9 @@ __global__ void __launch_bounds__(most_threads, 2) conv3x3_weight_kernel(Gradien
     copy_piece(s.x, image, row0 - s.padding[0], column0 - s.padding[1], in0, s.rows + 2, s.columns + 2, s.by_packs_in, s.pitch_x, piece_x);
     copy_piece(s.gy, image, row0, column0, out0, s.rows, s.columns, s.by_packs_out, s.pitch_gy, piece_gy);
     __syncthreads();
-    if (role.works)
-      add_row(s, role, piece_x + (role.row + role.u) * s.pitch_x + role.in, piece_gy + role.row * s.pitch_gy + role.out, sums);
+    if (role.works && row0 + role.row < s.gy.h)
+      add_row(s, role, min(s.columns, s.gy.w - column0), piece_x + (role.row + role.u) * s.pitch_x + role.in,
+              piece_gy + role.row * s.pitch_gy + role.out, sums);
   }
   float *gradients = memory, *biases = memory + packs_out * packs_in * 16 * 9;
   add_up(s, role, sums, gradients, biases);
@@ -170,8 +173,8 @@ void backward_weight(Cuda& cuda, const Conv2dDims& d, const float* x, const floa
                           static_cast<std::size_t>(std::max(pieces, adding)) * sizeof(float)};
   if (d.c == 1) launch(cuda, "conv2d_backward_weight", conv3x3_weight_kernel<1>, shape, s);
   else launch(cuda, "conv2d_backward_weight", conv3x3_weight_kernel<4>, shape, s);
-  add_partial_sums(cuda, "conv2d_backward_weight",
-                   PartialSums<float>{partial.get(), static_cast<unsigned>(parts), static_cast<unsigned>(s.partial_size), gw, static_cast<unsigned>(filters), gb});
+  const PartialSums<float> sums{partial.get(), static_cast<unsigned>(parts), static_cast<unsigned>(s.partial_size), gw, static_cast<unsigned>(filters), gb};
+  add_partial_sums(cuda, "conv2d_backward_weight", sums);
 }
 
 }  // namespace mica::kernels::conv2d_3x3

@@ -1,6 +1,6 @@
 // Convolution of images of one channel by K×K filters, K = 3, 5 or 7, with stride 1, f32: a network's first layer.
 //   y[i,j,o] = b[o] + Σ_{u,v} x[i+u−p, j+v−p] · w[o,u,v]
-// It equals kernels/cpu/conv2d_reference.h but for the order of its sums, and but for padding as conv2d_product.cu.
+// It equals kernels/cpu/conv2d_reference.h but for the order of its sums, and but for zeros outside as in conv2d_product.cu.
 //
 // Its cost is writing y. A block holds a piece of the image with its border, and all filters, in shared memory, and computes
 // up to 16 rows × 32 columns; a thread has 4 neighbouring pixels × 4 output channels, and neighbouring threads neighbouring
@@ -90,7 +90,9 @@ bool applies(const Conv2dDims& d) {
 }
 
 void forward(Cuda& cuda, const Conv2dDims& d, const float* x, const float* w, const float* bias, float* y) {
-  ImageSizes s{images(x, d.h, d.w, 1), results(y, bias, d.oh, d.ow, d.o), w, {static_cast<int>(d.padding[0]), static_cast<int>(d.padding[1])}, 0, 0, 0, {}, {}};
+  ImageSizes s{};
+  s.in = images(x, d.h, d.w, 1), s.out = results(y, bias, d.oh, d.ow, d.o), s.w = w;
+  s.padding[0] = static_cast<int>(d.padding[0]), s.padding[1] = static_cast<int>(d.padding[1]);
   s.tiles_down = static_cast<int>(ceil_div(d.oh, most_rows)), s.tiles_across = static_cast<int>(ceil_div(d.ow, most_columns));
   s.rows = static_cast<int>(ceil_div(d.oh, s.tiles_down));
   s.by_groups = Divider(ceil_div(ceil_div(d.ow, each), s.tiles_across));

@@ -4,7 +4,8 @@
 //   gx[pixels of x × group_in]  = patches of gy [pixels of x × kh·kw·group_out] · filters [kh·kw·group_out × group_in]
 //   gw[group_out × K]           = gy [pixels × group_out]ᵀ                   · patches of x [pixels × K]
 // A 1×1 filter's patches are the images themselves. It equals kernels/cpu/conv2d_reference.h but for the order of its sums, and
-// for padding, which counts as zeros: zero times an infinite or NaN filter tap is NaN, where the reference leaves the tap out.
+// for what lies outside an image, which counts as zeros: zero times an infinite or NaN filter tap or gradient is NaN, where the reference leaves
+// the product out.
 #include <mica/kernels/cuda/conv2d.h>
 #include <mica/kernels/cuda/strided.h>
 #include <mica/kernels/cuda/tile_product.h>
@@ -20,10 +21,12 @@ struct Geometry {
   Divider by_w, by_h, by_ow, by_oh, by_group_in, by_group_out, by_kw, by_stride[2];
 
   explicit Geometry(const Conv2dDims& d)
-      : h(d.h), w(d.w), oh(d.oh), ow(d.ow), stride{d.stride[0], d.stride[1]}, padding{d.padding[0], d.padding[1]}, dilation{d.dilation[0], d.dilation[1]},
-        c(static_cast<unsigned>(d.c)), o(static_cast<unsigned>(d.o)), group_in(static_cast<unsigned>(d.c / d.groups)), group_out(static_cast<unsigned>(d.o / d.groups)),
-        kw(static_cast<unsigned>(d.kw)), taps(static_cast<unsigned>(d.kh * d.kw)), by_w(std::max<i64>(d.w, 1)), by_h(std::max<i64>(d.h, 1)), by_ow(d.ow), by_oh(d.oh),
-        by_group_in(d.c / d.groups), by_group_out(d.o / d.groups), by_kw(d.kw), by_stride{Divider(d.stride[0]), Divider(d.stride[1])} {}
+      : h(d.h), w(d.w), oh(d.oh), ow(d.ow), stride{d.stride[0], d.stride[1]}, padding{d.padding[0], d.padding[1]},
+        dilation{d.dilation[0], d.dilation[1]}, c(small(d.c)), o(small(d.o)), group_in(small(d.c / d.groups)), group_out(small(d.o / d.groups)),
+        kw(small(d.kw)), taps(small(d.kh * d.kw)), by_w(std::max<i64>(d.w, 1)), by_h(std::max<i64>(d.h, 1)), by_ow(d.ow), by_oh(d.oh),
+        by_group_in(group_in), by_group_out(group_out), by_kw(kw), by_stride{Divider(d.stride[0]), Divider(d.stride[1])} {}
+
+  static unsigned small(i64 size) { return static_cast<unsigned>(size); }
 };
 
 struct Pixel {
@@ -55,7 +58,7 @@ template <class T>
 struct InputPatches {
   using Element = T;
   using Place = Pixel;
-  static constexpr bool deep = true;
+  static constexpr bool deep = true, gathers = true;
   Geometry g;
   const T* x;
   unsigned size;
@@ -82,7 +85,7 @@ template <class T>
 struct InputPatchesAcross {
   using Element = T;
   using Place = Tap;
-  static constexpr bool deep = false;
+  static constexpr bool deep = false, gathers = true;
   Geometry g;
   const T* x;
   unsigned size;
@@ -109,7 +112,7 @@ template <class T>
 struct GradientPatches {
   using Element = T;
   using Place = Pixel;
-  static constexpr bool deep = true;
+  static constexpr bool deep = true, gathers = true;
   Geometry g;
   const T* gy;
   unsigned size;
@@ -149,7 +152,7 @@ struct FiltersAcross {
   struct Place {
     unsigned channel;
   };
-  static constexpr bool deep = false;
+  static constexpr bool deep = false, gathers = true;
   const T* w;
   unsigned size, taps, group_out;
   Divider by_group_out;

@@ -9,8 +9,9 @@ namespace {
 // a is m×k, b is k×n, row-major unless transposed: a's p is contiguous unless transposed, b's where it is.
 template <bool transpose_a, bool transpose_b, class T>
 void matmul_tiled(Cuda& cuda, const MatmulDims& d, const T* a, const T* b, const T* bias, T* c) {
-  product(cuda, "matmul", d.m, d.n, d.k, d.batch, matrix<!transpose_a>(a, d.m, transpose_a ? d.m : d.k, d.m * d.k),
-          matrix<transpose_b>(b, d.n, transpose_b ? d.k : d.n, d.k * d.n), ProductOutput<T>{.data = c, .row_step = d.n, .product_step = d.m * d.n, .bias = bias});
+  const auto of_a = matrix<!transpose_a>(a, d.m, transpose_a ? d.m : d.k, d.m * d.k);
+  const auto of_b = matrix<transpose_b>(b, d.n, transpose_b ? d.k : d.n, d.k * d.n);
+  product(cuda, "matmul", d.m, d.n, d.k, d.batch, of_a, of_b, ProductOutput<T>{.data = c, .row_step = d.n, .product_step = d.m * d.n, .bias = bias});
 }
 
 template <class T>

@@ -57,6 +57,9 @@ struct Grid {
   }
 };
 
+// Of numbers below 2³², as sizes with their padding are: a division of 64 bits takes several times as long.
+MICA_DEVICE i64 quotient(i64 a, i64 b) { return static_cast<unsigned>(a) / static_cast<unsigned>(b); }
+
 // f<wide>(), with packs where the channels and pointers allow.
 template <class T, class F, class... P>
 void by_width(const Pool2dDims& d, const F& f, const P*... pointers) {
@@ -70,7 +73,7 @@ void by_width(const Pool2dDims& d, const F& f, const P*... pointers) {
 template <int kernel, int wide, class T>
 struct Winners {
   Channels<wide, T> best;
-  i64 where[wide];
+  int where[wide];
 
   // image: its pack of channels.
   MICA_DEVICE Winners(const Pool2dDims& d, const T* image, i64 i, i64 j) {
@@ -82,11 +85,11 @@ struct Winners {
 #pragma unroll(kernel > 0 ? kernel : 1)
       for (i64 v = 0; v < columns; ++v) {
         const i64 w = j * d.stride[1] - d.padding[1] + v * d.dilation[1];
-        if (h >= 0 && h < d.h && w >= 0 && w < d.w) meet(h * d.w + w, Channels<wide, T>::load(image + (h * d.w + w) * d.c));
+        if (h >= 0 && h < d.h && w >= 0 && w < d.w) meet(static_cast<int>(h * d.w + w), Channels<wide, T>::load(image + (h * d.w + w) * d.c));
       }
     }
   }
-  MICA_DEVICE void meet(i64 pixel, const Channels<wide, T>& x) {
+  MICA_DEVICE void meet(int pixel, const Channels<wide, T>& x) {
     for (int k = 0; k < wide; ++k) {
       const bool wins = (x.at[k] > best.at[k]) | (x.at[k] != x.at[k]) | (where[k] < 0);
       best.at[k] = wins ? x.at[k] : best.at[k];
@@ -113,15 +116,15 @@ __global__ void max_backward(Grid pixels, Pool2dDims d, const T* x, const T* gy,
     const T* out = gy + n * d.oh * d.ow * d.c + pack * wide;
     Channels<wide, T> sum{};
     for (i64 u = d.kernel[0] - 1; u >= 0; --u) {
-      const i64 top = row + d.padding[0] - u * d.dilation[0], i = top / d.stride[0];
-      if (top < 0 || i >= d.oh || top != i * d.stride[0]) continue;
+      const i64 top = row + d.padding[0] - u * d.dilation[0], i = top < 0 ? d.oh : quotient(top, d.stride[0]);
+      if (i >= d.oh || top != i * d.stride[0]) continue;
       for (i64 v = d.kernel[1] - 1; v >= 0; --v) {
-        const i64 left = column + d.padding[1] - v * d.dilation[1], j = left / d.stride[1];
-        if (left < 0 || j >= d.ow || left != j * d.stride[1]) continue;
+        const i64 left = column + d.padding[1] - v * d.dilation[1], j = left < 0 ? d.ow : quotient(left, d.stride[1]);
+        if (j >= d.ow || left != j * d.stride[1]) continue;
         const Winners<0, wide, T> winners(d, image, i, j);
         const auto g = Channels<wide, T>::load(out + (i * d.ow + j) * d.c);
         for (int k = 0; k < wide; ++k)
-          if (winners.where[k] == static_cast<i64>(row) * d.w + column) sum.at[k] += g.at[k];
+          if (winners.where[k] == row * d.w + column) sum.at[k] += g.at[k];
       }
     }
     sum.store(gx + static_cast<i64>(item) * wide);
@@ -165,6 +168,7 @@ struct Span {
 
 MICA_DEVICE Span span(const Pool2dDims& d, const AveragePool& rule, int axis, i64 i) {
   const i64 size = axis == 0 ? d.h : d.w, outputs = axis == 0 ? d.oh : d.ow;
+  if (rule.adaptive && outputs == 1) return {0, size, size};
   if (rule.adaptive) {
     const i64 begin = i * size / outputs, end = ((i + 1) * size + outputs - 1) / outputs;
     return {begin, end, end - begin};
@@ -207,9 +211,10 @@ struct Windows {
 };
 MICA_DEVICE Windows covering(const Pool2dDims& d, const AveragePool& rule, int axis, i64 pixel) {
   const i64 size = axis == 0 ? d.h : d.w, outputs = axis == 0 ? d.oh : d.ow;
+  if (rule.adaptive && outputs == 1) return {0, 1};
   if (rule.adaptive) return {pixel * outputs / size, ((pixel + 1) * outputs + size - 1) / size};
-  const i64 at = pixel + d.padding[axis], last = at / d.stride[axis];
-  return {at < d.kernel[axis] ? 0 : (at - d.kernel[axis]) / d.stride[axis] + 1, last < outputs ? last + 1 : outputs};
+  const i64 at = pixel + d.padding[axis], last = quotient(at, d.stride[axis]);
+  return {at < d.kernel[axis] ? 0 : quotient(at - d.kernel[axis], d.stride[axis]) + 1, last < outputs ? last + 1 : outputs};
 }
 
 template <int wide, class T>

@@ -41,38 +41,38 @@ inline Walk<2> in_memory_order_of_x(const Region& kept, const Region& also = {})
   return Walk<2>(rank, sizes, {strides, numbers});
 }
 
-template <int K>
-MICA_DEVICE i64 place_of(const Strided<K>& walk, unsigned item) {
-  return walk.rank == 1 ? item * walk.strides[0][0] : walk.places(item).at[0];
+// use(load(i), i) for i = first, first + step, …, with four loads under way at once.
+template <class Load, class Use>
+MICA_DEVICE void stream(unsigned i, unsigned end, unsigned step, const Load& load, const Use& use) {
+  for (; i + 3 * step < end; i += 4 * step) {
+    const auto a = load(i), b = load(i + step), c = load(i + 2 * step), d = load(i + 3 * step);
+    use(a, i), use(b, i + step), use(c, i + 2 * step), use(d, i + 3 * step);
+  }
+  for (; i < end; i += step) use(load(i), i);
 }
 
-// What a view that begins anywhere holds, in the order of an aligned one.
-template <class X>
-MICA_DEVICE Pack<X> load_pack(const X* from, bool aligned) {
-  if (aligned) return load_pack(from);
-  Pack<X> pack;
-  for (int j = 0; j < Pack<X>::size; ++j) pack.at[j] = from[j];
-  return pack;
-}
-
-// Elements [begin, end) of output k, those of a team's thread. `packed`: they are contiguous.
+// Elements [begin, end) of output k, those of a team's thread. `packed`: they are contiguous, and are taken in packs; where
+// these are not aligned element by element, in the same order.
 template <class Team, class R, class X>
 MICA_DEVICE typename R::Value gather_part(const Team& team, const R& r, const X* x, const Strided<1>& region, bool packed, unsigned begin,
                                           unsigned end, unsigned k) {
   auto value = r.start();
+  const auto use = [&](X v, unsigned i) { value = r.add(value, v, i, k); };
   if (packed) {
     constexpr unsigned size = Pack<X>::size;
-    const bool aligned = reinterpret_cast<std::uintptr_t>(x) % 16 == 0;
     const unsigned packs = (end - begin) / size;
-#pragma unroll 4
-    for (unsigned p = team.rank; p < packs; p += team.size) {
-      const Pack<X> pack = load_pack(x + begin + p * size, aligned);
-      for (unsigned j = 0; j < size; ++j) value = r.add(value, pack.at[j], begin + p * size + j, k);
-    }
+    const X* from = x + begin;
+    if (reinterpret_cast<std::uintptr_t>(from) % 16 == 0)
+      stream(team.rank, packs, team.size, [&](unsigned p) { return load_pack(from + p * size); },
+             [&](const Pack<X>& pack, unsigned p) { for (unsigned j = 0; j < size; ++j) use(pack.at[j], begin + p * size + j); });
+    else
+      for (unsigned p = team.rank; p < packs; p += team.size)
+        for (unsigned j = 0; j < size; ++j) use(from[p * size + j], begin + p * size + j);
     begin += packs * size;
   }
-#pragma unroll 4
-  for (unsigned i = begin + team.rank; i < end; i += team.size) value = r.add(value, x[place_of(region, i)], i, k);
+  const i64 step = region.strides[0][0];
+  if (region.rank == 1) stream(begin + team.rank, end, team.size, [&](unsigned i) { return x[i * step]; }, use);
+  else stream(begin + team.rank, end, team.size, [&](unsigned i) { return x[region.places(i).at[0]]; }, use);
   return value;
 }
 

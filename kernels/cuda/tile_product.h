@@ -17,8 +17,10 @@ namespace mica::kernels {
 
 // An operand is a struct of this form; x counts rows of a or columns of b, p the dimension summed over.
 //   Element                  float or double
+//   gathers                  finding an element takes registers that the largest tile does not leave
 //   deep                     neighbours in memory differ in p; otherwise in x
-//   size, packed             how many x; whether pack may be called
+//   size                     how many x
+//   packed                   whether pack may be called: neighbours then come in whole packs, aligned
 //   of(product)              the operand of one of the products
 //   Place place(x)           what finding elements of x takes; each thread keeps it for all its steps
 //   element(place, p)        one element
@@ -27,9 +29,9 @@ template <class T, bool is_deep>
 struct Matrix {
   using Element = T;
   struct Place {
-    const T* at;
+    unsigned at;
   };
-  static constexpr bool deep = is_deep;
+  static constexpr bool deep = is_deep, gathers = false;
   const T* data;
   unsigned size, step;  // step: between neighbours that are not contiguous
   i64 product_step;
@@ -40,9 +42,10 @@ struct Matrix {
     one.data += product * product_step;
     return one;
   }
-  MICA_DEVICE Place place(unsigned x) const { return {data + (deep ? static_cast<std::size_t>(x) * step : x)}; }
-  MICA_DEVICE T element(const Place& place, unsigned p) const { return place.at[deep ? p : static_cast<std::size_t>(p) * step]; }
-  MICA_DEVICE Pack<T> pack(const Place& place, unsigned p) const { return load_pack(place.at + (deep ? p : static_cast<std::size_t>(p) * step)); }
+  MICA_DEVICE Place place(unsigned x) const { return {deep ? x * step : x}; }
+  MICA_DEVICE const T* find(const Place& place, unsigned p) const { return data + (place.at + (deep ? p : p * step)); }
+  MICA_DEVICE T element(const Place& place, unsigned p) const { return *find(place, p); }
+  MICA_DEVICE Pack<T> pack(const Place& place, unsigned p) const { return load_pack(find(place, p)); }
 };
 
 template <bool deep, class T>
@@ -70,7 +73,7 @@ template <class T>
 struct ProductOutput {
   T* data;
   i64 row_step, product_step, chunk_step = 0;
-  bool packed = false;
+  bool packed = false;  // rows begin aligned and are whole packs
   const T* bias = nullptr;
   unsigned bias_step = 0;  // from one product's bias to the next one's
 };
@@ -91,18 +94,20 @@ struct Panel {
   static MICA_DEVICE bool takes_part(int round) { return packs % threads == 0 || index(round) < packs; }
 
   MICA_DEVICE void start(const Operand& from, unsigned first_x) {
+#pragma unroll
     for (int r = 0; r < rounds; ++r) places[r] = from.place(first_x + x(r));
   }
   // Memory → registers. Beyond the operand's ends are zeros.
   MICA_DEVICE void fetch(const Operand& from, unsigned first_x, unsigned first_p, unsigned end_p) {
+#pragma unroll
     for (int r = 0; r < rounds; ++r) {
       if (!takes_part(r)) continue;
       const unsigned at_x = first_x + x(r), at_p = first_p + p(r);
-      const unsigned last_x = Operand::deep ? at_x : at_x + many - 1, last_p = Operand::deep ? at_p + many - 1 : at_p;
-      if (from.packed && last_x < from.size && last_p < end_p) {
-        held[r] = from.pack(places[r], at_p);
+      if (from.packed) {
+        held[r] = at_x < from.size && at_p < end_p ? from.pack(places[r], at_p) : Pack<T>{};
         continue;
       }
+#pragma unroll
       for (int k = 0; k < many; ++k) {
         const unsigned here_x = Operand::deep ? at_x : at_x + k, here_p = Operand::deep ? at_p + k : at_p;
         const bool inside = here_x < from.size && here_p < end_p;
@@ -112,9 +117,11 @@ struct Panel {
   }
   // Registers → shared memory.
   MICA_DEVICE void put(T (*panel)[pitch]) const {
+#pragma unroll
     for (int r = 0; r < rounds; ++r) {
       if (!takes_part(r)) continue;
       if constexpr (Operand::deep) {
+#pragma unroll
         for (int k = 0; k < many; ++k) panel[p(r) + k][x(r)] = held[r].at[k];
       } else {
         store_pack(&panel[p(r)][x(r)], held[r]);
@@ -133,8 +140,10 @@ MICA_DEVICE int within_tile(int thread, int k) {
 template <class T, int tile, int each>
 MICA_DEVICE void load_fragment(T* fragment, const T* row, int thread) {
   constexpr int many = Pack<T>::size;
+#pragma unroll
   for (int k = 0; k < each; k += many) {
     const Pack<T> pack = load_pack(row + within_tile<T, tile, each>(thread, k));
+#pragma unroll
     for (int l = 0; l < many; ++l) fragment[k + l] = pack.at[l];
   }
 }
@@ -144,17 +153,21 @@ MICA_DEVICE void store_tile(const ProductSizes& d, const ProductOutput<T>& out, 
                             const T (&total)[Tile::each_m][Tile::each_n]) {
   constexpr int many = Pack<T>::size;
   const int thread_m = static_cast<int>(threadIdx.x) / Tile::threads_n, thread_n = static_cast<int>(threadIdx.x) % Tile::threads_n;
+#pragma unroll
   for (int i = 0; i < Tile::each_m; ++i) {
     const unsigned row = row0 + within_tile<T, Tile::m, Tile::each_m>(thread_m, i);
     if (row >= d.m) return;
+#pragma unroll
     for (int j = 0; j < Tile::each_n; j += many) {
       const unsigned column = column0 + within_tile<T, Tile::n, Tile::each_n>(thread_n, j);
       Pack<T> sums;
+#pragma unroll
       for (int l = 0; l < many; ++l) sums.at[l] = total[i][j + l] + (bias && column + l < d.n ? bias[column + l] : T(0));
       T* to = c + row * out.row_step + column;
-      if (out.packed && column + many <= d.n) {
+      if (out.packed && column < d.n) {
         store_pack(to, sums);
       } else {
+#pragma unroll
         for (int l = 0; l < many; ++l)
           if (column + l < d.n) to[l] = sums.at[l];
       }
@@ -206,7 +219,9 @@ __global__ void __launch_bounds__(Tile::threads, Tile::blocks)
       T of_a[Tile::each_m], of_b[Tile::each_n];
       load_fragment<T, Tile::m, Tile::each_m>(of_a, panels_a[buffer][p], thread_m);
       load_fragment<T, Tile::n, Tile::each_n>(of_b, panels_b[buffer][p], thread_n);
+#pragma unroll
       for (int i = 0; i < Tile::each_m; ++i)
+#pragma unroll
         for (int j = 0; j < Tile::each_n; ++j) total[i][j] = math::multiply_add<true>(of_a[i], of_b[j], total[i][j]);
     }
     if (more) {  // nobody reads the other buffer: all have passed the barrier after reading it
@@ -234,10 +249,13 @@ void tile_product(Cuda& cuda, const char* name, ProductSizes d, i64 elements, co
   const i64 blocks = i64{d.tiles_m} * d.tiles_n * d.products;
   d.chunk = static_cast<unsigned>(ceil_div(ceil_div(d.k, chunks_for(blocks, d.k)), Tile::depth) * Tile::depth);
   d.chunks = d.chunk == 0 ? 1 : static_cast<unsigned>(ceil_div(d.k, d.chunk));
-  const auto packed = [&] { return all_aligned(out.data) && out.row_step % Pack<T>::size == 0 && out.product_step % Pack<T>::size == 0 && out.chunk_step % Pack<T>::size == 0; };
+  const auto packed = [](const ProductOutput<T>& to) {
+    constexpr int many = Pack<T>::size;
+    return all_aligned(to.data) && to.row_step % many == 0 && to.product_step % many == 0 && to.chunk_step % many == 0;
+  };
   const LaunchShape shape{dim3(static_cast<unsigned>(blocks * d.chunks)), dim3(Tile::threads)};
   if (d.chunks == 1) {
-    out.packed = packed();
+    out.packed = packed(out);
     launch(cuda, name, tile_product_kernel<Tile, A, B>, shape, d, a, b, out);
     return;
   }
@@ -246,7 +264,7 @@ void tile_product(Cuda& cuda, const char* name, ProductSizes d, i64 elements, co
   PartialSums<T> sums{partial.get(), d.chunks, static_cast<unsigned>(elements), out.data, static_cast<unsigned>(elements), nullptr,
                       out.bias, out.bias_step == 0 ? d.n : static_cast<unsigned>(out.row_step)};
   out.data = partial.get(), out.chunk_step = elements, out.bias = nullptr;
-  out.packed = packed();
+  out.packed = packed(out);
   launch(cuda, name, tile_product_kernel<Tile, A, B>, shape, d, a, b, out);
   add_partial_sums(cuda, name, sums);
 }
@@ -258,16 +276,17 @@ void product(Cuda& cuda, const char* name, i64 m, i64 n, i64 k, i64 products, co
   if (m == 0 || n == 0 || products == 0) return;
   const ProductSizes d{static_cast<unsigned>(m), static_cast<unsigned>(n), static_cast<unsigned>(k), static_cast<unsigned>(products)};
   const auto by = [&]<class Tile>(Tile) { tile_product<Tile>(cuda, name, d, m * n * products, a, b, out); };
+  constexpr bool large_fits = sizeof(T) == 4 && !A::gathers && !B::gathers;
+  const bool many_large = ceil_div(m, 128) * ceil_div(n, 128) * products >= 200;
   if constexpr (sizeof(T) == 8) {
     if (m <= 32 || n <= 32) by(Tile<32, 32, 8, 4, 4>());
     else by(Tile<64, 64, 8, 4, 4>());
   } else {
-    constexpr i64 enough_blocks = 200;
     if (m <= 32) by(Tile<32, 32, 16, 4, 4>());
     else if (n <= 16) by(Tile<128, 16, 16, 4, 4>());
     else if (n <= 32) by(Tile<128, 32, 16, 8, 4>());
-    else if (ceil_div(m, 128) * ceil_div(n, 128) * products < enough_blocks) by(Tile<64, 64, 16, 4, 4>());
-    else by(Tile<128, 128, 8, 8, 8>());
+    else if (!large_fits || !many_large) by(Tile<64, 64, 16, 4, 4>());
+    else if constexpr (large_fits) by(Tile<128, 128, 8, 8, 8>());
   }
 }
 

@@ -134,7 +134,12 @@ TEST_CASE("every op refuses tensors of two devices or two dtypes", "[cuda]") {
       INFO(c.line() << " with " << moved << " on the device");
       CHECK(error_text<DeviceError>([&] { call_op(mixed, c.attributes); }).find("expected one device; move one with to()") != std::string::npos);
       Arguments there;
-      for (const auto& [name, x] : arguments) there[name] = x.to(Device::cuda());
+      int of_its_kind = 0;  // floating, or not
+      for (const auto& [name, x] : arguments) {
+        there[name] = x.to(Device::cuda());
+        of_its_kind += is_floating(x.dtype()) == is_floating(value.dtype());
+      }
+      if (is_floating(value.dtype()) && of_its_kind == 1) continue;  // with indices or classes any floating type goes
       there[moved] = there[moved].to(is_floating(value.dtype()) ? DType::f32 : DType::i32);
       CHECK(error_text<DTypeError>([&] { call_op(there, c.attributes); }) != "");
     }

@@ -3,6 +3,7 @@
 #ifdef MICA_CUDA
 #include "on_cuda.h"
 
+#include <mica/core/ops.h>
 #include <mica/kernels/batch_norm.h>
 
 using namespace mica;
@@ -53,35 +54,28 @@ struct Learnt {
   }
 };
 
-// Values around `middle`, as many as s says.
-template <class T>
-Tensor input(const Size& s, double middle, double spread) {
-  Tensor x = Tensor::empty({s.rows, s.channels}, dtype_of<T>);
-  uniform_(x, middle - spread, middle + spread, random_key("x"));
-  return x;
-}
-
 template <class T>
 void compare_statistics(const Size& s, double middle, double spread, double tolerance) {
   INFO(text(s) << ", " << middle << " ± " << spread);
-  const Both x(s, input<T>(s, middle, spread));
+  const Both x(s, noise({s.rows, s.channels}, "x", dtype_of<T>, middle - spread, middle + spread));
   const std::optional<double> momentum = s.rows % 2 ? std::optional(0.3) : std::nullopt;
   const Learnt<T> have(cuda_context(Device::cuda()), s, x.cuda, momentum, 2), same(cpu_context(), s, x.cpu, momentum, 2);
   const Learnt<double> want(cpu_context(), s, x.cpu.to(DType::f64), momentum, 2);
-  CHECK(difference(on_cpu(have.mean), want.mean) < tolerance * 0.1);
+  const auto off = [](const Tensor& a, const Tensor& b) { return largest(on_cpu(a).to(DType::f64) - b.to(DType::f64)); };
+  CHECK(off(have.mean, want.mean) < tolerance * 0.1 * (std::abs(middle) + spread));  // the mean itself may be near zero
   CHECK(difference(on_cpu(have.variance), want.variance) < tolerance);
   CHECK(difference(on_cpu(have.inverse_std), want.inverse_std) < tolerance);
   CHECK(difference(on_cpu(have.scale), want.scale) < tolerance);
-  CHECK(on_cpu(have.batches).item<std::int64_t>() == 2);
+  CHECK(values(have.batches) == std::vector<double>{2});
   if (s.rows == 1) return;  // no unbiased variance
-  CHECK(difference(on_cpu(have.running_mean), same.running_mean) < tolerance);
+  CHECK(off(have.running_mean, same.running_mean) < tolerance * (std::abs(middle) + spread));
   CHECK(difference(on_cpu(have.running_var), same.running_var) < tolerance);
 }
 
 template <class T>
 void compare_apply(const Size& s, const kernels::Epilogue& epilogue) {
   INFO(text(s) << (epilogue.relu ? ", relu" : "") << ", dropout " << epilogue.dropout.p);
-  const Both x(s, noise({s.rows, s.channels}, "x", dtype_of<T>)), scale(s.offset, vector("scale", s.channels, dtype_of<T>)), shift(vector("shift", s.channels, dtype_of<T>));
+  const Both x(s, noise({s.rows, s.channels}, "x", dtype_of<T>)), scale(s.offset, vector("scale", s.channels, dtype_of<T>)), shift(0, vector("shift", s.channels, dtype_of<T>));
   Tensor y = Tensor::empty({s.rows * s.channels}, dtype_of<T>);
   const Both to(s, Tensor::zeros({s.rows, s.channels}, dtype_of<T>));
   kernels::batch_norm_apply<T>(cpu_context(), {s.rows, s.channels}, x.cpu.data<T>(), scale.cpu.data<T>(), shift.cpu.data<T>(), epilogue, y.data<T>());
@@ -116,7 +110,8 @@ void compare_backward(const Size& s, bool training, const kernels::Epilogue& epi
   const Gradient<T> want(cpu_context(), s, x.cpu, gy.cpu, training, epilogue, want_gx);
   CHECK(difference(on_cpu(have.gw), want.gw) < tolerance);
   CHECK(difference(on_cpu(have.gb), want.gb) < tolerance);
-  CHECK(difference(on_cpu(have.gx), want.gx) < tolerance);
+  const double lost = std::max(1.0, 1 / std::max(largest(want.gx), 1e-300));  // a single row's gradient cancels to little
+  CHECK(difference(on_cpu(have.gx), want.gx) < tolerance * lost);
 }
 
 const kernels::Epilogue epilogues[] = {{}, {.relu = true, .dropout = {}}, {.relu = true, .dropout = {0.4, {7, 8, 9}}}, {.relu = true, .dropout = {1.0, {7, 8, 9}}}};
@@ -159,7 +154,7 @@ TEST_CASE("batch norm's gradients on CUDA equal the CPU's", "[cuda]") {
     for (const kernels::Epilogue& epilogue : epilogues)
       for (const bool training : {true, false}) {
         compare_backward<float>(s, training, epilogue, true, 3e-6);
-        compare_backward<double>(s, training, epilogue, true, 1e-13);
+        compare_backward<double>(s, training, epilogue, true, 1e-12);  // the CPU adds all rows one after another
       }
   compare_backward<float>(sizes[3], true, {}, false, 3e-6);
 }

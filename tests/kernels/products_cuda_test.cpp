@@ -1,5 +1,4 @@
-// CUDA's convolutions and matrix products against the CPU's f64, at the edges of every tile: MICA_CASE cannot name these
-// shapes, each failure prints its own.
+// CUDA's convolutions and matrix products against the CPU's f64, at the edges of every tile. A failure prints its shape.
 #ifdef MICA_CUDA
 #include "../catch.h"
 #include "../compare.h"
@@ -34,7 +33,7 @@ Tensor random(i64 count, bool integers, const char* name) {
   return x;
 }
 
-// Operands on one device, in one type, where results go: f(context, pointer to each operand …).
+// On which device, in which type and how aligned a kernel meets its operands.
 struct Place {
   DType type;
   Device device;
@@ -56,8 +55,8 @@ struct Convolution {
     return {n, c, h, w, o, kernel[0], kernel[1], out(0, h), out(1, w), stride, padding, dilation, groups};
   }
   std::string text() const {
-    return fmt::format("{}×{}×{}×{} to {}, kernel {}×{}, padding {}×{}, stride {}×{}, dilation {}×{}, groups {}", n, c, h, w, o, kernel[0], kernel[1], padding[0],
-                       padding[1], stride[0], stride[1], dilation[0], dilation[1], groups);
+    return fmt::format("{}×{}×{}×{} to {}, kernel {}×{}, padding {}×{}, stride {}×{}, dilation {}×{}, groups {}", n, c, h, w, o,
+                       kernel[0], kernel[1], padding[0], padding[1], stride[0], stride[1], dilation[0], dilation[1], groups);
   }
 };
 
@@ -83,7 +82,7 @@ std::vector<Tensor> results(Context& context, const Place& at, const Conv2dDims&
   return {y, gx, gw, gb};
 }
 
-// On the CPU operands begin where on the device they do.
+// On the CPU operands begin at the same element as on the device.
 std::vector<Tensor> expected(const Conv2dDims& d, const Operands& given, Wanted wanted, i64 skip) {
   return results<double>(cpu_context(), {DType::f64, Device::cpu(), skip}, d, given, wanted);
 }
@@ -122,7 +121,8 @@ Tensor result(Context& context, const Place& at, const Product& p, const Tensor&
 
 void check(const Product& p, i64 skip) {
   const MatmulDims& d = p.d;
-  INFO(fmt::format("{} times {}×{} · {}×{}{}{}{}", d.batch, d.m, d.k, d.k, d.n, d.transpose_a ? ", a transposed" : "", d.transpose_b ? ", b transposed" : "", skip ? ", unaligned" : ""));
+  INFO(fmt::format("{} times {}×{} · {}×{}{}{}{}", d.batch, d.m, d.k, d.k, d.n, d.transpose_a ? ", a transposed" : "",
+                   d.transpose_b ? ", b transposed" : "", skip ? ", unaligned" : ""));
   kernels::Cuda& cuda = cuda_context(Device::cuda());
   const Place narrow{DType::f32, Device::cuda(), skip}, wide{DType::f64, Device::cuda(), skip}, host{DType::f64, Device::cpu(), skip};
   for (const bool integers : {true, false}) {
@@ -206,6 +206,21 @@ TEST_CASE("any convolution on CUDA equals the definition", "[cuda]") {
   check({2, 8, 7, 6, 12, {3, 3}, {1, 1}, {2, 2}}, everything, 1);
   check({2, 8, 7, 6, 12, {3, 3}, {1, 1}, {2, 2}}, data_only, 0);
   check({2, 8, 7, 6, 12, {3, 3}, {1, 1}, {2, 2}}, weight_only, 0);
+}
+
+// An infinite pixel reaches the gradients of the taps that meet it and no others, also where tiles hang over the image's end.
+TEST_CASE("an infinite pixel reaches on CUDA what it reaches in the definition", "[cuda]") {
+  if (no_device()) return;
+  const Convolution convolution{1, 4, 9, 35, 4};  // to 7×33: tiles of 4×17 and of 8×32
+  const Conv2dDims d = convolution.dims();
+  for (const i64 pixel : {7 * 35 + 3, 2 * 35 + 33, 8 * 35 + 34, 0}) {
+    INFO("pixel " << pixel);
+    Operands given = operands(d, true);
+    given.x.data<float>()[pixel * d.c + 1] = std::numeric_limits<float>::infinity();
+    const auto want = expected(d, given, everything, 0);
+    const auto got = results<float>(cuda_context(Device::cuda()), {DType::f32, Device::cuda(), 0}, d, given, everything);
+    for (std::size_t i = 0; i < want.size(); ++i) CHECK(same_bits(got[i].to(DType::f64).to(Device::cpu()), want[i]));
+  }
 }
 
 TEST_CASE("padding and dilation close to 2^31 do not overflow on CUDA", "[cuda]") {

@@ -45,17 +45,17 @@ void check_case(const OpCase& c, DType dtype, double output_tolerance, double gr
 
 }  // namespace
 
-TEST_CASE("f64 ops on CUDA equal the CPU's", "[cuda]") {
+TEST_CASE("f64 ops on CUDA equal the CPU's", "[cuda][ops]") {
   if (no_device()) return;
   for (const OpCase& c : chosen_cases()) check_case(c, DType::f64, 1e-13, 1e-12);
 }
 
-TEST_CASE("f32 ops on CUDA equal f64 within f32's precision", "[cuda]") {
+TEST_CASE("f32 ops on CUDA equal f64 within f32's precision", "[cuda][ops]") {
   if (no_device()) return;
   for (const OpCase& c : chosen_cases()) check_case(c, DType::f32, 2e-6, 5e-6);
 }
 
-TEST_CASE("whole numbers give the same bits on CUDA as on the CPU", "[cuda]") {
+TEST_CASE("whole numbers give the same bits on CUDA as on the CPU", "[cuda][ops]") {
   if (no_device()) return;
   for (const OpCase& c : chosen_cases()) {
     if (!c.has(Fill::integers) || !is_exact(c.attributes.at("op"))) continue;
@@ -67,7 +67,7 @@ TEST_CASE("whole numbers give the same bits on CUDA as on the CPU", "[cuda]") {
   }
 }
 
-TEST_CASE("the same call gives the same bits on CUDA every time", "[cuda]") {
+TEST_CASE("the same call gives the same bits on CUDA every time", "[cuda][ops]") {
   if (no_device()) return;
   for (const OpCase& c : chosen_cases()) {
     const Arguments narrow = in_dtype(c.arguments(), DType::f32);
