@@ -43,7 +43,7 @@ test: setup
 	ctest --test-dir build/release --output-on-failure
 ifneq ($(CUDA_HEADERS),)
 	$(MAKE) emulated
-	ctest --test-dir build/emulated --output-on-failure
+	ctest --test-dir build/emulated --output-on-failure --parallel $(JOBS)
 else
 	@echo "No CUDA toolkit was found, so its kernels were not tested on the emulated device."
 endif

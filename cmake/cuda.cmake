@@ -65,7 +65,7 @@ endfunction()
 
 # Sanitizers look at the backend and the emulator; everything else has a preset of its own for that (asan), and is compiled
 # here as fast as can be.
-set(MICA_EMULATED_OPTIONS -O1 -g1)
+set(MICA_EMULATED_OPTIONS -O1 -g1 -fstack-clash-protection)  # so that no large frame steps over a fibre's guard page
 if(MICA_SANITIZE)
   list(APPEND MICA_EMULATED_OPTIONS -fsanitize=${MICA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-maybe-uninitialized)
 endif()
