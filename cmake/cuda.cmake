@@ -39,20 +39,13 @@ if(MICA_CUDA_BACKEND STREQUAL "nvcc")
     list(APPEND CMAKE_CUDA_ARCHITECTURES ${newest}-virtual)
     set(CMAKE_CUDA_ARCHITECTURES ${CMAKE_CUDA_ARCHITECTURES} CACHE STRING "GPU architectures to compile for")
   endif()
-  set(CMAKE_CUDA_STANDARD 20)
-  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
-  set(CMAKE_CUDA_EXTENSIONS OFF)
   enable_language(CUDA)
+  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know yet that nvcc has C++20
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+  endif()
   find_package(CUDAToolkit REQUIRED)
 endif()
-
-# Kernels of the target are compiled by the C++ compiler, for the emulator.
-function(mica_emulate target)
-  set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS
-    "-xc++;-march=native;-Wno-unknown-pragmas;-Wno-pedantic;-Wno-shadow")
-  target_include_directories(${target} SYSTEM PRIVATE ${MICA_CUDA_INCLUDE})
-  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
-endfunction()
 
 # Adds the backend's sources to the library.
 function(mica_add_cuda target)
@@ -61,16 +54,41 @@ function(mica_add_cuda target)
   target_compile_definitions(${target} PUBLIC MICA_CUDA)
   if(MICA_CUDA_BACKEND STREQUAL "nvcc")
     # No contraction, as on the CPU: what must give the same bits on both spells its multiply-adds.
-    set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS "--fmad=false;--expt-relaxed-constexpr;-Xcompiler=-Wall,-Wextra")
+    set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS
+      "--fmad=false;--expt-relaxed-constexpr;-Xcompiler=-Wall,-Wextra")
+    set_target_properties(${target} PROPERTIES CUDA_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/cmake/nvcc-resources)
     target_link_libraries(${target} PUBLIC CUDA::cudart_static)
   else()
-    mica_emulate(${target} ${kernels})
-    set_source_files_properties(core/cuda/memory_checker.cpp PROPERTIES COMPILE_DEFINITIONS MICA_CUDA_EMULATED)
-    file(GLOB emulator CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/tests/emulator/*.cpp)
-    target_sources(${target} PRIVATE ${emulator})
-    # To ThreadSanitizer the emulator is the hardware: it sees kernels and host code only.
-    if(MICA_SANITIZE MATCHES "thread")
-      set_source_files_properties(${emulator} PROPERTIES COMPILE_OPTIONS -fno-sanitize=thread COMPILE_DEFINITIONS EMULATOR_HIDDEN_FROM_TSAN)
-    endif()
+    mica_add_emulator(${target} "${kernels}")
+  endif()
+endfunction()
+
+# Sanitizers look at the backend and the emulator; everything else has a preset of its own for that (asan), and is compiled
+# here as fast as can be.
+set(MICA_EMULATED_OPTIONS -O1 -g1 -fstack-clash-protection)  # so that no large frame steps over a fibre's guard page
+if(MICA_SANITIZE)
+  list(APPEND MICA_EMULATED_OPTIONS -fsanitize=${MICA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-maybe-uninitialized)
+endif()
+
+# Kernels of the target are compiled by the C++ compiler, for the emulator.
+function(mica_emulate target)
+  set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS
+    "-xc++;-march=native;-Wno-unknown-pragmas;-Wno-pedantic;-Wno-shadow;${MICA_EMULATED_OPTIONS}")
+  target_include_directories(${target} SYSTEM PRIVATE ${MICA_CUDA_INCLUDE})
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+endfunction()
+
+# The same kernels by g++, run on fibres by tests/emulator, which also stands in for the runtime.
+function(mica_add_emulator target kernels)
+  mica_emulate(${target} ${kernels})
+  file(GLOB emulator CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/tests/emulator/*.cpp)
+  file(GLOB backend RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/core/cuda/*.cpp)
+  file(GLOB oracle RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/kernels/cpu/*.cpp)
+  target_sources(${target} PRIVATE ${emulator})
+  set_source_files_properties(${backend} ${emulator} PROPERTIES COMPILE_OPTIONS "${MICA_EMULATED_OPTIONS}")
+  set_source_files_properties(${oracle} PROPERTIES COMPILE_OPTIONS "-O2")
+  set_source_files_properties(core/cuda/memory_checker.cpp PROPERTIES COMPILE_DEFINITIONS MICA_CUDA_EMULATED)
+  if(MICA_SANITIZE MATCHES "thread")  # to which the emulator is the hardware: it sees kernels and host code only
+    set_source_files_properties(${emulator} PROPERTIES COMPILE_OPTIONS "-O1;-g1" COMPILE_DEFINITIONS EMULATOR_HIDDEN_FROM_TSAN)
   endif()
 endfunction()

@@ -106,6 +106,7 @@ void backward(const std::vector<Tensor>& tensors, const std::vector<Tensor>& gys
     if (gy.shape() != y.shape() || gy.dtype() != y.dtype())
       throw ShapeError(fmt::format("backward: the gradient is {} {}, expected {} {}", name_of(gy.dtype()), to_string(gy.shape()),
                                    name_of(y.dtype()), to_string(y.shape())));
+    require_same_device("backward", y, gy);
   }
   const NoGrad no_grad;
   struct Pending { std::shared_ptr<Node> node; Tensor gy; };

@@ -51,7 +51,7 @@ struct Safetensors {
 Safetensors load_safetensors(const std::filesystem::path& path);
 Safetensors parse_safetensors(std::string_view bytes, const std::string& name);  // of a file in memory; name: for errors
 
-// Replaces path whole, in the given order; a half-written file is never seen. Throws FileError.
+// Replaces path whole, in the given order, with tensors of any device; a half-written file is never seen. Throws FileError.
 void save_safetensors(const std::filesystem::path& path, const Safetensors& content);
 
 }  // namespace mica

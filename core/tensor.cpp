@@ -323,6 +323,7 @@ void Tensor::set_grad(const Tensor& grad) const {
   if (grad.defined() && (grad.shape() != shape() || grad.dtype() != dtype()))
     throw ShapeError(fmt::format("set_grad: the gradient is {} {}, expected {} {}", name_of(grad.dtype()),
                                  mica::to_string(grad.shape()), name_of(dtype()), mica::to_string(shape())));
+  if (grad.defined()) require_same_device("set_grad", *this, grad);
   grad_meta()->grad = grad;
 }
 

@@ -6,7 +6,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
+#include <vector>
 
 namespace mica {
 
@@ -18,9 +20,12 @@ void check(const ImageSet& set, std::int64_t classes, const std::string& name) {
   if (labels.dtype() != DType::u8 || labels.shape() != Shape{images.size(0)})
     throw ShapeError(fmt::format("{}: expected u8 labels of shape {}, one for each image, got {} {}", name, images.size(0),
                                  name_of(labels.dtype()), to_string(labels.shape())));
-  const std::uint8_t* first = labels.data<std::uint8_t>();
-  const std::uint8_t* bad = std::find_if(first, first + labels.numel(), [=](std::uint8_t label) { return label >= classes; });
-  if (bad != first + labels.numel())
+  require_same_device(name.c_str(), images, labels);
+  if (classes > std::numeric_limits<std::uint8_t>::max()) return;
+  const Tensor here = labels.to(Device::cpu());
+  const std::uint8_t* first = here.data<std::uint8_t>();
+  const std::uint8_t* bad = std::find_if(first, first + here.numel(), [=](std::uint8_t label) { return label >= classes; });
+  if (bad != first + here.numel())
     throw Error(fmt::format("{}: label {} is {}, expected a class from 0 to {}", name, bad - first, *bad, classes - 1));
 }
 
@@ -31,6 +36,7 @@ BatchLoader::BatchLoader(const ImageSet& set, const BatchOptions& options) : set
   const Augmentation& a = options.augmentation;
   if (a.crop_probability > 0 && (a.crop < 1 || a.crop > largest))
     throw Error(fmt::format("BatchLoader: expected a crop of 1 to {} pixels, got {}", largest, a.crop));
+  if (!(a.rotation <= 360)) throw Error(fmt::format("BatchLoader: expected a rotation of at most 360 degrees, got {}", a.rotation));
   start(0);
 }
 
@@ -39,12 +45,11 @@ std::int64_t BatchLoader::batches() const { return (set_.size() + options_.batch
 void BatchLoader::start(std::uint32_t epoch) {
   epoch_ = epoch;
   at_ = 0;
-  if (options_.shuffle) {
-    order_ = random_permutation(set_.size(), random_key("shuffle", epoch));
-  } else if (order_.empty()) {
-    order_.resize(static_cast<std::size_t>(set_.size()));
-    std::iota(order_.begin(), order_.end(), 0);
-  }
+  if (!options_.shuffle && order_.defined()) return;
+  std::vector<std::int64_t> order(static_cast<std::size_t>(set_.size()));
+  if (options_.shuffle) order = random_permutation(set_.size(), random_key("shuffle", epoch));
+  else std::iota(order.begin(), order.end(), 0);
+  order_ = Tensor::from(order, {set_.size()}).to(set_.images.device());
 }
 
 bool BatchLoader::next(Batch& batch) {
@@ -54,7 +59,7 @@ bool BatchLoader::next(Batch& batch) {
   batch.labels = Tensor::empty({d.n}, DType::i64, set_.images.device());
   dispatch_floating(batch.images, [&](auto& context, auto t) {
     using T = decltype(t);
-    kernels::gather_batch<T>(context, d, set_.images.data<std::uint8_t>(), set_.labels.data<std::uint8_t>(), order_.data() + at_,
+    kernels::gather_batch<T>(context, d, set_.images.data<std::uint8_t>(), set_.labels.data<std::uint8_t>(), order_.data<std::int64_t>() + at_,
                              options_.augmentation, random_key("augment", epoch_), options_.mean, options_.std,
                              batch.images.data<T>(), batch.labels.data<std::int64_t>());
   });

@@ -4,7 +4,7 @@
 #include <mica/core/tensor.h>
 #include <mica/kernels/batch.h>
 
-#include <vector>
+#include <string>
 
 namespace mica {
 
@@ -15,9 +15,11 @@ struct ImageSet {
   Tensor labels;  // u8 (N)
 
   std::int64_t size() const { return images.size(0); }
+  ImageSet to(Device device) const { return {images.to(device), labels.to(device)}; }  // itself where it is there already
 };
 
-// Throws Error unless images are u8 (N, H, W) with N > 0 and labels u8 (N) below `classes`; name tells which set.
+// Throws Error unless images are u8 (N, H, W) with N > 0 and labels u8 (N) below `classes`, on one device; name tells which
+// set. Labels on a device are copied to the host for that, but not where all that u8 holds is below `classes`.
 void check(const ImageSet& set, std::int64_t classes, const std::string& name);
 
 struct BatchOptions {
@@ -34,7 +36,8 @@ struct Batch {
 };
 
 // Goes through the set once an epoch, the last and shorter batch included. Order and augmentation are functions of the
-// seed and the epoch alone, and an image's augmentation does not depend on the batch that it is in.
+// seed and the epoch alone, and an image's augmentation does not depend on the batch that it is in. Batches are made where the
+// set is, the same bits on every device, and nothing waits for the device.
 class BatchLoader {
  public:
   BatchLoader(const ImageSet& set, const BatchOptions& options);  // the set's tensors are shared; throws Error
@@ -48,7 +51,7 @@ class BatchLoader {
   BatchOptions options_;
   std::uint32_t epoch_ = 0;
   std::int64_t at_ = 0;
-  std::vector<std::int64_t> order_;
+  Tensor order_;  // i64 (N), where the set is
 };
 
 }  // namespace mica

@@ -80,10 +80,19 @@ void check(const Options& o) {
   }
 }
 
-std::string choose_device(const std::string& wanted) {
-  if (wanted == "cuda") Device::cuda();  // throws, with the reason
+struct Place {
+  Device device;
+  std::string description;
+};
+
+Place choose_device(const std::string& wanted) {
   const std::string reason = wanted == "auto" ? why_no_cuda() : "";
-  return fmt::format("cpu, {} thread{}{}", num_threads(), num_threads() == 1 ? "" : "s", reason.empty() ? "" : " (no CUDA: " + reason + ")");
+  if (wanted == "cuda" || (wanted == "auto" && reason.empty())) {
+    const Device device = Device::cuda();  // throws, with the reason
+    return {device, to_string(device)};
+  }
+  return {Device::cpu(),
+          fmt::format("cpu, {} thread{}{}", num_threads(), num_threads() == 1 ? "" : "s", reason.empty() ? "" : " (no CUDA: " + reason + ")")};
 }
 
 Sequential make_network(const networks::Network& entry, const Options& o, DType dtype) {
@@ -117,13 +126,14 @@ void save(Sequential& network, const Options& o, training::Progress& progress) {
   progress.say("weights saved to " + o.save);
 }
 
-int train(Sequential& network, const networks::Recipe& recipe, const Options& o, DType dtype, const Digits& digits,
+int train(Sequential& network, const networks::Recipe& recipe, const Options& o, DType dtype, const Digits& digits, Device device,
           training::Progress& progress) {
   training::Logs logs(o.log, o.log_steps);
   const training::Settings settings{o.epochs.value_or(recipe.epochs), o.batch_size.value_or(recipe.batch_size), o.lr.value_or(recipe.lr),
                                     !o.no_shuffle, o.no_augment ? Augmentation{} : recipe.augmentation, dtype, o.max_steps};
   std::signal(SIGINT, on_interrupt);
-  const training::Result result = training::train(network, recipe, settings, digits.train, digits.test, progress, logs, interrupted);
+  const training::Result result = training::train(network, recipe, settings, digits.train.to(device), digits.test.to(device),
+                                                progress, logs, interrupted);
   const char* set = digits.is_mnist ? "MNIST" : "not MNIST";
   if (result.best_epoch > 0)
     progress.announce(fmt::format("test accuracy ({}): best {:.2f} % (epoch {}), last {:.2f} % (epoch {})", set, result.best_accuracy,
@@ -145,21 +155,22 @@ int run(const Options& o) {
   if (o.threads) set_num_threads(*o.threads);
   manual_seed(o.seed);
   const DType dtype = o.dtype == "f64" ? DType::f64 : DType::f32;
-  const std::string device = choose_device(o.device);
+  const Place place = choose_device(o.device);
   check(o);
   Sequential network = make_network(entry, o, dtype);
   if (o.summary) {
     fmt::print("{}\n{}", entry.name, summary(network, {1, 1, 28, 28}));
     return 0;
   }
+  network.to(place.device);
   training::Progress progress(o.quiet);
   const Digits digits = load_mnist(o.data);
   if (digits.is_mnist) progress.say("data: " + digits.description);
   else progress.announce("data: *** " + digits.description + " ***");
-  progress.say(fmt::format("{} on {}, {}, seed {}", entry.name, device, o.dtype, o.seed));
-  if (!o.eval) return train(network, entry.recipe, o, dtype, digits, progress);
+  progress.say(fmt::format("{} on {}, {}, seed {}", entry.name, place.description, o.dtype, o.seed));
+  if (!o.eval) return train(network, entry.recipe, o, dtype, digits, place.device, progress);
   std::signal(SIGINT, on_interrupt);
-  const training::Score score = training::evaluate(network, digits.test, dtype, interrupted);
+  const training::Score score = training::evaluate(network, digits.test.to(place.device), dtype, interrupted);
   if (interrupted) return 130;
   progress.announce(fmt::format("test accuracy ({}): {:.2f} %, loss {:.6f}", digits.is_mnist ? "MNIST" : "not MNIST", score.accuracy, score.loss));
   save(network, o, progress);

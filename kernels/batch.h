@@ -20,14 +20,14 @@ struct Augmentation {
   bool none() const { return crop_probability <= 0 && rotation <= 0; }
 };
 
-// What happens to image `index` of the set under key: a function of these alone, whatever batch it is in.
+// What happens to one image: draw (kernels/image_transform.h) finds it from the key and the image's index in the set alone,
+// whatever batch it is in.
 struct ImageTransform {
   bool crop;
   double angle;  // degrees, counter-clockwise
 };
-ImageTransform draw(const Augmentation& augmentation, const RandomKey& key, i64 index);
 
-// out[n×h×w] = transform(x) of src[h×w], with x/255 in [0, 1]; not normalised. buffer holds 2·h·w floats.
+// out[h×w] = transform(x) of src[h×w], with x/255 in [0, 1]; not normalised. On the CPU. buffer holds 2·h·w floats.
 void transform_image(i64 h, i64 w, const std::uint8_t* src, const Augmentation& augmentation, const ImageTransform& transform,
                      float* buffer, float* out);
 
@@ -35,7 +35,7 @@ struct BatchDims {
   i64 n, h, w;
 };
 
-// y[k] = (transform(images[indices[k]]) − mean) / std, one channel; labels likewise, as i64.
+// y[k] = (transform(images[indices[k]]) − mean) / std, one channel; labels likewise, as i64. The same bits on all backends.
 template <class T>
 void gather_batch(Cpu& cpu, const BatchDims& d, const std::uint8_t* images, const std::uint8_t* labels, const i64* indices,
                   const Augmentation& augmentation, const RandomKey& key, double mean, double std, T* y, i64* targets);

@@ -8,10 +8,12 @@
 
 #include <mica/kernels/dropout.h>
 
+#include <optional>
+
 namespace mica::kernels {
 
 struct BatchNormDims {
-  i64 rows, channels;  // x, y: rows×channels
+  i64 rows, channels;  // x, y: rows×channels; 1 or more
 };
 
 struct Epilogue {
@@ -23,11 +25,39 @@ struct Epilogue {
 template <class T> struct BatchNormFactors {
   const T *mean, *inverse_std, *scale, *shift;
 };
+template <class T> struct NewBatchNormFactors {
+  T *mean, *inverse_std, *scale, *shift;
+};
 
-// mean[channels] and biased variance[channels]. In f32 blocks of rows are summed about their first row and combined in f64
-// by Chan's formula, so that a mean far from zero costs no precision; the order depends on the sizes alone.
-template <class T> void batch_norm_statistics(Cpu& cpu, const BatchNormDims& d, const T* x, T* mean, T* variance);
-template <class T> void batch_norm_statistics(Cuda& cuda, const BatchNormDims& d, const T* x, T* mean, T* variance);
+template <class T> struct BatchNormParameters {
+  double eps;
+  const T *w, *b;
+};
+
+// What training keeps for evaluation: running = (1 − momentum) · running + momentum · batch, the batch's variance unbiased.
+template <class T> struct RunningStatistics {
+  T *mean = nullptr, *variance = nullptr;  // both, or neither
+  i64* batches = nullptr;                  // how many there were: counted here, if given
+  std::optional<double> momentum;          // none: 1 / batches, which averages them all
+};
+
+// Training: mean[channels] and biased variance[channels] of x, the running statistics, and the factors. In f32 blocks of
+// rows are summed about their first row and combined in f64 by Chan's formula, so that a mean far from zero costs no
+// precision; the order depends on the sizes alone.
+template <class T>
+void batch_norm_of_batch(Cpu& cpu, const BatchNormDims& d, const T* x, const BatchNormParameters<T>& parameters,
+                         const RunningStatistics<T>& running, T* variance, const NewBatchNormFactors<T>& factors);
+template <class T>
+void batch_norm_of_batch(Cuda& cuda, const BatchNormDims& d, const T* x, const BatchNormParameters<T>& parameters,
+                         const RunningStatistics<T>& running, T* variance, const NewBatchNormFactors<T>& factors);
+
+// Evaluation: the factors of given statistics; factors.mean becomes a copy.
+template <class T>
+void batch_norm_of_running(Cpu& cpu, i64 channels, const T* mean, const T* variance, const BatchNormParameters<T>& parameters,
+                           const NewBatchNormFactors<T>& factors);
+template <class T>
+void batch_norm_of_running(Cuda& cuda, i64 channels, const T* mean, const T* variance, const BatchNormParameters<T>& parameters,
+                           const NewBatchNormFactors<T>& factors);
 
 template <class T>
 void batch_norm_apply(Cpu& cpu, const BatchNormDims& d, const T* x, const T* scale, const T* shift, const Epilogue& epilogue, T* y);

@@ -5,8 +5,9 @@
 //   gw[o,u,v,c] = Σ gy[n,i,j,o] · x[n,·,·,c]      gb[o] = Σ_{n,i,j} gy[n,i,j,o]
 // f64 is the definition, by plain loops (conv2d_reference); f32 is what the context's policy says: oneDNN's or our own.
 // Winograd's transforms add neighbouring pixels and filter taps before they are multiplied: where one is infinite, NaN or
-// so large that others round away beside it (1e20), outputs near it may differ from the sum above, up to NaN. The other
-// kernels keep to it; Policy::library chooses oneDNN's.
+// so large that others round away beside it (1e20), outputs near it may differ from the sum above, up to NaN. The CPU's
+// other kernels keep to it; Policy::library chooses oneDNN's. On CUDA what lies outside an image counts as zero instead of
+// being left out: where it meets an infinite or NaN filter tap or gradient, the sum is NaN.
 #pragma once
 
 #include <mica/kernels/context.h>

@@ -14,9 +14,11 @@ struct GatherDims {
   int rank = 0;
   Sizes sizes{}, x_strides{}, index_strides{};
   i64 length, x_step, index_step;  // along the indexed dimension
+  i64 x_length;                    // of x along it
 };
 
-// y[at] = x[at with index[at] in place of the indexed dimension]; y is laid out as the index. Indices are in range.
+// y[at] = x[at with index[at] in place of the indexed dimension]; y is laid out as the index. Indices are in [0, x_length);
+// on CUDA others, which watch_range will report, read 0 and add nothing.
 template <class T> void gather(Cpu& cpu, const GatherDims& d, const T* x, const i64* index, T* y);
 template <class T> void gather(Cuda& cuda, const GatherDims& d, const T* x, const i64* index, T* y);
 // x[at with index[at] in place of the indexed dimension] += y[at], in the order of positions.

@@ -1,4 +1,4 @@
-// Parameter updates, and clipping of gradients before them: one call, and one parallel region, for all tensors given.
+// Parameter updates, and clipping of gradients before them: one call, one parallel region or launch, for all tensors given.
 // f32 and f64; formulas are PyTorch's. A slot is one parameter; its pointers lead to n elements each, and no two overlap.
 #pragma once
 
@@ -14,7 +14,7 @@ struct SgdSlot {
   i64 n;
   T* parameter;
   const T* gradient;
-  T* momentum;  // null without momentum
+  T* momentum;  // null without momentum: for all slots of a call or for none
   bool first;   // has momentum no history yet?
 };
 
@@ -50,14 +50,19 @@ struct GradientSlot {
   T* gradient;
 };
 
-// Σ |g|ᵖ over all slots, p > 0; for p = ∞ the largest |g|. In f64, in an order that depends on the sizes alone; NaN where
-// an element is.
-template <class T> double power_sum(Cpu& cpu, double p, std::span<const GradientSlot<T>> slots);
-template <class T> double power_sum(Cuda& cuda, double p, std::span<const GradientSlot<T>> slots);
+// *sum = Σ |g|ᵖ over all slots, p > 0; for p = ∞ the largest |g|. In f64, in an order that depends on the sizes alone; NaN
+// where an element is. `sum` is memory of the context's device, as all pointers of what follows are: nothing here waits for it.
+template <class T> void power_sum(Cpu& cpu, double p, std::span<const GradientSlot<T>> slots, double* sum);
+template <class T> void power_sum(Cuda& cuda, double p, std::span<const GradientSlot<T>> slots, double* sum);
 
-// g = factor · g
-template <class T> void scale(Cpu& cpu, double factor, std::span<const GradientSlot<T>> slots);
-template <class T> void scale(Cuda& cuda, double factor, std::span<const GradientSlot<T>> slots);
+// *norm = (Σ sums)^(1/p), for p = ∞ the largest of them; *factor = min(1, max_norm / (norm + 1e-6)), NaN where the norm is.
+// `parts` ≥ 1 sums, those of gradients of different dtypes.
+void clip_factor(Cpu& cpu, double p, double max_norm, int parts, const double* sums, double* norm, double* factor);
+void clip_factor(Cuda& cuda, double p, double max_norm, int parts, const double* sums, double* norm, double* factor);
+
+// g = *factor · g; a factor of 1 leaves gradients as they are, unread.
+template <class T> void scale(Cpu& cpu, const double* factor, std::span<const GradientSlot<T>> slots);
+template <class T> void scale(Cuda& cuda, const double* factor, std::span<const GradientSlot<T>> slots);
 
 // g = min(max(g, −limit), limit); NaN stays
 template <class T> void clamp(Cpu& cpu, double limit, std::span<const GradientSlot<T>> slots);

@@ -24,11 +24,8 @@ void BatchNorm::visit(Visitor& v) {
 }
 
 Tensor BatchNorm::normalize(const Tensor& x, bool relu, const kernels::Dropout& dropout) {
-  const std::int64_t seen = num_batches_tracked.item<std::int64_t>() + 1;
-  const double momentum = options_.momentum.value_or(1 / static_cast<double>(seen));
-  Tensor y = batch_norm(x, weight, bias, running_mean, running_var, {training(), momentum, options_.eps, relu, dropout});
-  if (training()) num_batches_tracked.fill_(static_cast<double>(seen));
-  return y;
+  return batch_norm(x, weight, bias, running_mean, running_var,
+                    {training(), options_.momentum, options_.eps, relu, dropout, num_batches_tracked});
 }
 
 Tensor BatchNorm1d::forward(const Tensor& x, bool relu, const kernels::Dropout& dropout) {

@@ -45,7 +45,7 @@ std::string summary(Module& network, const Shape& input) {
   {
     const NoGrad no_grad;
     const EvalMode eval(network);
-    network(Tensor::zeros(input, dtype));
+    network(Tensor::zeros(input, dtype, parameters.empty() ? Device::cpu() : parameters.front().device()));
   }
   const std::string line(72, '-');
   std::string text = fmt::format("{:<32}{:>24}{:>16}\n{}\n", "Layer (type)", "Output shape", "Parameters", line);

@@ -43,16 +43,17 @@ void Optimizer::add_parameters(const std::vector<Tensor>& parameters, double lr,
 
 std::vector<Optimizer::Parameter*> Optimizer::begin_step(std::size_t group, DType dtype) {
   std::vector<Parameter*> ready;
-  for (Parameter& parameter : groups_[group].parameters) {
-    const Tensor& value = parameter.value;
-    if (value.dtype() != dtype || !value.grad().defined()) continue;
-    if (parameter.buffers.empty())
+  for (Parameter& parameter : groups_[group].parameters)
+    if (parameter.value.dtype() == dtype && parameter.value.grad().defined()) ready.push_back(&parameter);
+  for (const Parameter* parameter : ready) require_same_device("optimizer", ready.front()->value, parameter->value);
+  for (Parameter* parameter : ready) {
+    const Tensor& value = parameter->value;
+    if (parameter->buffers.empty())
       for (std::size_t i = 0; i < groups_[group].buffers.size(); ++i)
-        parameter.buffers.push_back(Tensor::zeros(value.shape(), dtype, value.device()));
-    for (Tensor& buffer : parameter.buffers) buffer = buffer.to(dtype);  // the module was converted since
-    ++parameter.steps;
+        parameter->buffers.push_back(Tensor::zeros(value.shape(), dtype, value.device()));
+    for (Tensor& buffer : parameter->buffers) buffer = buffer.to(dtype).to(value.device());  // the module was moved or converted since
+    ++parameter->steps;
     value.bump_version();
-    ready.push_back(&parameter);
   }
   return ready;
 }
@@ -68,14 +69,14 @@ class Keys {
 
   bool has(const std::string& key) const { return tensors_.count(key) > 0; }
 
-  Tensor take(const std::string& key, const Shape& shape, DType dtype) {
+  Tensor take(const std::string& key, const Shape& shape, DType dtype, Device device = {}) {
     const auto node = tensors_.extract(key);
     if (node.empty()) throw Error(fmt::format("load_state: the state is of another optimizer: missing {}", key));
     const Tensor& tensor = node.mapped();
     if (tensor.shape() != shape)
       throw Error(fmt::format("load_state: the state is of another optimizer: {} is {}, expected {}", key, to_string(tensor.shape()),
                               to_string(shape)));
-    return tensor.detach().to(dtype).clone();
+    return tensor.detach().clone().to(dtype).to(device);
   }
 
   void expect_none() const {
@@ -121,7 +122,7 @@ void Optimizer::load_state(const State& state) {
       if (!keys.has(state_key(i, "step"))) continue;
       parameter.steps = keys.take(state_key(i, "step"), {}, DType::i64).item<std::int64_t>();
       for (const std::string& name : loaded[g].buffers)
-        parameter.buffers.push_back(keys.take(state_key(i, name), parameter.value.shape(), parameter.value.dtype()));
+        parameter.buffers.push_back(keys.take(state_key(i, name), parameter.value.shape(), parameter.value.dtype(), parameter.value.device()));
     }
   }
   keys.expect_none();

@@ -27,8 +27,8 @@ class Optimizer {
   void set_lr(std::size_t group, double lr);  // throws Error unless lr >= 0
   void zero_grad();                           // forgets all gradients
 
-  State state() const;  // copies
-  // Takes on what state() gave, for the same groups of parameters. Throws Error where a key is missing, unexpected or of
+  State state() const;  // copies, where the parameters are
+  // Takes on what state() gave, for the same groups of parameters, from any device. Throws Error where a key is missing, unexpected or of
   // another shape, and then changes nothing.
   void load_state(const State& state);
 
@@ -44,6 +44,7 @@ class Optimizer {
   void add_parameters(const std::vector<Tensor>& parameters, double lr, std::vector<std::string> buffers);
 
   // The group's parameters of this dtype that have a gradient, with this step counted and buffers made (zeros at first).
+  // Throws DeviceError, and counts nothing, unless they are on one device.
   std::vector<Parameter*> begin_step(std::size_t group, DType dtype);
 
  private:

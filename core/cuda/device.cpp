@@ -139,7 +139,16 @@ CudaDevice& existing_cuda_device(Device device) noexcept { return *devices().mad
 int cuda_device_count(std::string& reason) {
   int count = 0;  // stays where the call fails
   const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error == cudaSuccess && count > 0) return count;
+  if (error == cudaSuccess && count > 0) {
+    if (kernels::has_code_for_current_device()) return count;
+    int major = 0, minor = 0;
+    (void)cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+    (void)cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
+    reason = fmt::format("this build has no code for the device's compute capability {}.{}; configure with "
+                         "-DCMAKE_CUDA_ARCHITECTURES={}{} (7.5 is the oldest)",
+                         major, minor, major, minor);
+    return 0;
+  }
   (void)cudaGetLastError();
   if (error == cudaErrorInsufficientDriver)
     reason = "this machine has no NVIDIA driver, or one older than this build's CUDA runtime";

@@ -6,8 +6,6 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-
 namespace mica {
 namespace {
 
@@ -31,26 +29,23 @@ void check(const Tensor& x, const std::array<const Tensor*, 4>& per_channel, boo
                                  to_string(x.shape())));
 }
 
-// scale = w / √(var + eps), shift = b − mean·scale, inverse_std = 1 / √(var + eps).
-template <class T>
-void fold(std::int64_t channels, double eps, const T* w, const T* b, const T* mean, const T* variance, T* scale, T* shift, T* inverse_std) {
-  for (std::int64_t c = 0; c < channels; ++c) {
-    const double s = 1 / std::sqrt(static_cast<double>(variance[c]) + eps);
-    const double by = s * static_cast<double>(w[c]);
-    inverse_std[c] = static_cast<T>(s);
-    scale[c] = static_cast<T>(by);
-    shift[c] = static_cast<T>(static_cast<double>(b[c]) - static_cast<double>(mean[c]) * by);
+// PyTorch's count of batches, on x's device, since the kernel that learns running statistics advances it there.
+void check_count(const Tensor& x, bool learns, const BatchNormOptions& options) {
+  const Tensor& count = options.num_batches_tracked;
+  if (!count.defined()) {
+    if (learns && !options.momentum) throw Error("batch_norm: the average of all batches needs num_batches_tracked; give it, or a momentum");
+    return;
   }
+  require_same_device("batch_norm", x, count);
+  if (count.dtype() != DType::i64 || count.numel() != 1)
+    throw Error(fmt::format("batch_norm: expected num_batches_tracked to be one i64, got {} of shape {}", name_of(count.dtype()), to_string(count.shape())));
 }
 
 template <class T>
-void update_running(const kernels::BatchNormDims& d, double momentum, const T* mean, const T* variance, T* running_mean, T* running_var) {
-  const double n = static_cast<double>(d.rows), keep = 1 - momentum;
-  for (std::int64_t c = 0; c < d.channels; ++c) {
-    running_mean[c] = static_cast<T>(keep * static_cast<double>(running_mean[c]) + momentum * static_cast<double>(mean[c]));
-    running_var[c] = static_cast<T>(keep * static_cast<double>(running_var[c]) +
-                                    momentum * static_cast<double>(variance[c]) * n / (n - 1));
-  }
+T* changed(const Tensor& x) {
+  if (!x.defined()) return nullptr;
+  x.bump_version();
+  return x.data<T>();
 }
 
 // Channels last in memory, as the kernel takes them: rank 2 or 4, and all arguments checked.
@@ -63,20 +58,13 @@ Tensor normalize(const Tensor& x, const Tensor& weight, const Tensor& bias, Tens
   Tensor mean = per_channel(), inverse_std = per_channel(), scale = per_channel(), shift = per_channel(), y = Tensor::empty(x.shape(), x.dtype(), x.device());
   dispatch_floating(x, [&](auto& context, auto t) {
     using T = decltype(t);
-    Tensor variance = per_channel();
-    if (from_batch) {
-      kernels::batch_norm_statistics(context, d, x.data<T>(), mean.data<T>(), variance.data<T>());
-      if (running_mean.defined()) {
-        update_running(d, options.momentum, mean.data<T>(), variance.data<T>(), running_mean.data<T>(), running_var.data<T>());
-        running_mean.bump_version();
-        running_var.bump_version();
-      }
-    } else {
-      mean = running_mean.clone();
-      variance = running_var;
-    }
-    fold(d.channels, options.eps, weight.data<T>(), bias.data<T>(), mean.data<T>(), variance.data<T>(), scale.data<T>(),
-         shift.data<T>(), inverse_std.data<T>());
+    const kernels::BatchNormParameters<T> parameters{options.eps, weight.data<T>(), bias.data<T>()};
+    const kernels::NewBatchNormFactors<T> factors{mean.data<T>(), inverse_std.data<T>(), scale.data<T>(), shift.data<T>()};
+    if (from_batch)
+      kernels::batch_norm_of_batch<T>(context, d, x.data<T>(), parameters,
+                                      {changed<T>(running_mean), changed<T>(running_var), changed<std::int64_t>(options.num_batches_tracked), options.momentum},
+                                      per_channel().template data<T>(), factors);
+    else kernels::batch_norm_of_running(context, d.channels, running_mean.data<T>(), running_var.data<T>(), parameters, factors);
     kernels::batch_norm_apply<T>(context, d, x.data<T>(), scale.data<T>(), shift.data<T>(), epilogue, y.data<T>());
   });
   const Saved kept_y = epilogue.dropout.p > 0 ? Saved("batch_norm", y) : Saved("batch_norm", Tensor());
@@ -106,9 +94,12 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
   if (running_mean.defined() != running_var.defined())
     throw Error(fmt::format("batch_norm: expected both running_mean and running_var, or neither, got only {}",
                             running_mean.defined() ? "running_mean" : "running_var"));
+  if (from_batch) check_count(x, running_mean.defined(), options);
   if (!from_batch && !running_mean.defined()) throw Error("batch_norm: evaluation needs running_mean and running_var; give them, or train");
   const auto given_or = [&](const Tensor& t, double value) { return t.defined() ? t : Tensor::full({x.size(1)}, value, x.dtype(), x.device()); };
-  if (x.numel() == 0) {  // nothing to normalise, and no statistics to learn
+  if (x.numel() == 0) {  // nothing to normalise, and no statistics to learn; the batch counts
+    Tensor count = options.num_batches_tracked;
+    if (from_batch && count.defined()) count.fill_(static_cast<double>(count.item<std::int64_t>() + 1));
     Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
     const Shape channels{x.size(1)};
     record("batch_norm", y, {x, weight, bias}, [channels](const Tensor& gy) -> Gradients {

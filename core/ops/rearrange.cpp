@@ -214,6 +214,7 @@ kernels::GatherDims gather_dims(const Shape& x, int dim, const Shape& index) {
   d.length = index[at(dim)];
   d.x_step = x_strides[at(dim)];
   d.index_step = index_strides[at(dim)];
+  d.x_length = x[at(dim)];
   return d;
 }
 

@@ -14,24 +14,43 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-double value_of(const Tensor& scalar) {
-  return scalar.dtype() == DType::f64 ? scalar.item<double>() : static_cast<double>(scalar.item<float>());
-}
+// The losses and numbers of correct answers of batches of different sizes. They stay where the network is until they are read,
+// so that a device goes on with the next batch meanwhile.
+class Tally {
+ public:
+  Tally(std::int64_t batches, DType dtype, Device device)
+      : losses_(Tensor::empty({batches}, dtype, device)), correct_(Tensor::empty({batches}, DType::i64, device)) {}
 
-// Sums over batches of different sizes.
-struct Tally {
-  double loss = 0;
-  std::int64_t correct = 0, images = 0;
+  void add(const Tensor& loss, const Tensor& correct, std::int64_t size) {
+    const auto at = static_cast<std::int64_t>(sizes_.size());
+    losses_.slice(at, at + 1).copy_(loss.detach().reshape({1}));
+    correct_.slice(at, at + 1).copy_(correct.reshape({1}));
+    sizes_.push_back(size);
+    images_ += size;
+  }
+  std::int64_t images() const { return images_; }
 
-  void add(double batch_loss, std::int64_t batch_correct, std::int64_t size) {
-    loss += batch_loss * static_cast<double>(size);
-    correct += batch_correct;
-    images += size;
+  // The score of all batches so far. Waits for the device; each_loss(loss) hears of the batches since the last time.
+  template <class F>
+  Score read(const F& each_loss) {
+    const auto begin = static_cast<std::int64_t>(read_), end = static_cast<std::int64_t>(sizes_.size());
+    const std::vector<double> losses = losses_.slice(begin, end).to(DType::f64).to_vector<double>();
+    const std::vector<std::int64_t> correct = correct_.slice(begin, end).to_vector<std::int64_t>();
+    for (std::size_t k = 0; k < losses.size(); ++k, ++read_) {
+      each_loss(losses[k]);
+      loss_sum_ += losses[k] * static_cast<double>(sizes_[read_]);
+      correct_sum_ += correct[k];
+    }
+    const double n = static_cast<double>(std::max<std::int64_t>(images_, 1));
+    return {loss_sum_ / n, 100 * static_cast<double>(correct_sum_) / n};
   }
-  Score score() const {
-    const double n = static_cast<double>(std::max<std::int64_t>(images, 1));
-    return {loss / n, 100 * static_cast<double>(correct) / n};
-  }
+
+ private:
+  Tensor losses_, correct_;         // of each batch
+  std::vector<std::int64_t> sizes_;  // of those there were
+  std::size_t read_ = 0;
+  double loss_sum_ = 0;
+  std::int64_t correct_sum_ = 0, images_ = 0;
 };
 
 std::string minutes(double seconds) {
@@ -45,12 +64,12 @@ Score evaluate(Sequential& network, const ImageSet& set, DType dtype, const std:
   const NoGrad no_grad;
   const EvalMode eval(network);
   BatchLoader loader(set, {.batch_size = 500, .shuffle = false, .augmentation = {}, .dtype = dtype});
-  Tally tally;
+  Tally tally(loader.batches(), dtype, set.images.device());
   for (Batch batch; !interrupted && loader.next(batch);) {
     const Tensor y = network(batch.images);
-    tally.add(value_of(nll_loss(y, batch.labels)), count_correct(y, batch.labels).item<std::int64_t>(), batch.labels.numel());
+    tally.add(nll_loss(y, batch.labels), count_correct(y, batch.labels), batch.labels.numel());
   }
-  return tally.score();
+  return tally.read([](double) {});
 }
 
 Result train(Sequential& network, const networks::Recipe& recipe, const Settings& settings, const ImageSet& train_set,
@@ -62,15 +81,18 @@ Result train(Sequential& network, const networks::Recipe& recipe, const Settings
   const double all_images = static_cast<double>(settings.epochs * train_set.size());
   const auto run_start = Clock::now();
   Result result;
+  std::int64_t logged = 0;  // steps
   network.train();
   for (int epoch = 1; epoch <= settings.epochs; ++epoch) {
     const auto epoch_start = Clock::now();
     const double lr = optimizer->lr();
-    Tally tally;
+    Tally tally(loader.batches(), settings.dtype, train_set.images.device());
+    const auto read = [&] { return tally.read([&](double loss) { logs.step(++logged, loss, lr); }); };
     loader.start(static_cast<std::uint32_t>(epoch));
     for (Batch batch;;) {
       if (interrupted || (settings.max_steps && result.steps >= *settings.max_steps)) {
         result.outcome = interrupted ? Outcome::interrupted : Outcome::stopped_at_max_steps;
+        read();
         logs.flush();
         return result;
       }
@@ -80,21 +102,22 @@ Result train(Sequential& network, const networks::Recipe& recipe, const Settings
       const Tensor loss = nll_loss(y, batch.labels);
       loss.backward();
       optimizer->step();
-      const double batch_loss = value_of(loss);
-      tally.add(batch_loss, count_correct(y, batch.labels).item<std::int64_t>(), batch.labels.numel());
-      logs.step(++result.steps, batch_loss, lr);
+      tally.add(loss, count_correct(y, batch.labels), batch.labels.numel());
+      ++result.steps;
       if (progress.due()) {
-        const double done = static_cast<double>((epoch - 1) * train_set.size() + tally.images);
+        const Score score = read();
+        const double done = static_cast<double>((epoch - 1) * train_set.size() + tally.images());
         const double left = seconds_since(run_start) * (all_images / done - 1);
         progress.update(fmt::format("epoch {}/{}  {:3.0f} %  {:.0f} images/s  loss {:.4f}  accuracy {:.2f} %  {} left", epoch,
-                                    settings.epochs, 100.0 * static_cast<double>(tally.images) / static_cast<double>(train_set.size()),
-                                    static_cast<double>(tally.images) / seconds_since(epoch_start), tally.score().loss,
-                                    tally.score().accuracy, minutes(left)));
+                                    settings.epochs, 100.0 * static_cast<double>(tally.images()) / static_cast<double>(train_set.size()),
+                                    static_cast<double>(tally.images()) / seconds_since(epoch_start), score.loss, score.accuracy,
+                                    minutes(left)));
       }
     }
+    const Score train_score = read();
     const double seconds = seconds_since(epoch_start);
     schedule->step();
-    const Score train_score = tally.score(), test_score = evaluate(network, test_set, settings.dtype, interrupted);
+    const Score test_score = evaluate(network, test_set, settings.dtype, interrupted);
     if (interrupted) {
       result.outcome = Outcome::interrupted;
       logs.flush();
@@ -106,7 +129,7 @@ Result train(Sequential& network, const networks::Recipe& recipe, const Settings
       result.best_accuracy = test_score.accuracy;
       result.best_epoch = epoch;
     }
-    const double speed = static_cast<double>(tally.images) / seconds;
+    const double speed = static_cast<double>(tally.images()) / seconds;
     logs.epoch({epoch, train_score.loss, train_score.accuracy, test_score.loss, test_score.accuracy, result.best_accuracy, lr, seconds, speed});
     logs.flush();
     progress.say(fmt::format("epoch {}/{}  train loss {:.4f} accuracy {:.2f} %  test loss {:.4f} accuracy {:.2f} %  best {:.2f} %  "

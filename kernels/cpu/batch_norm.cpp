@@ -1,5 +1,6 @@
 // f32: rows are cut into blocks of a fixed size, over threads; what is done to a block is batch_norm_blocks.h. The
 // definition, which f64 runs, is batch_norm_reference.h.
+#include <mica/kernels/batch_norm_channel.h>
 #include <mica/kernels/cpu/batch_norm_reference.h>
 #include <mica/kernels/cpu/parallel.h>
 
@@ -27,10 +28,7 @@ void for_each_block(const Cpu& cpu, const BatchNormDims& d, const F& f) {
   });
 }
 
-}  // namespace
-
-template <>
-void batch_norm_statistics(Cpu& cpu, const BatchNormDims& d, const float* x, float* mean, float* variance) {
+void statistics(Cpu& cpu, const BatchNormDims& d, const float* x, float* mean, float* variance) {
   const i64 blocks = blocks_of(d);
   double* sums = cpu.scratch<double>(static_cast<std::size_t>((blocks + 1) * 2 * d.channels));  // blocks×2×channels, 2×channels
   for_each_block(cpu, d, [&](i64 block, i64 first, i64 rows) {
@@ -53,6 +51,29 @@ void batch_norm_statistics(Cpu& cpu, const BatchNormDims& d, const float* x, flo
     mean[c] = static_cast<float>(average[c]);
     variance[c] = static_cast<float>(deviation[c] < 0 ? 0.0 : deviation[c] / count);  // NaN passes
   }
+}
+
+void statistics(Cpu& cpu, const BatchNormDims& d, const double* x, double* mean, double* variance) {
+  reference::batch_norm_statistics(cpu, d, x, mean, variance);
+}
+
+}  // namespace
+
+template <class T>
+void batch_norm_of_batch(Cpu& cpu, const BatchNormDims& d, const T* x, const BatchNormParameters<T>& parameters,
+                         const RunningStatistics<T>& running, T* variance, const NewBatchNormFactors<T>& factors) {
+  statistics(cpu, d, x, factors.mean, variance);
+  if (running.batches) ++*running.batches;
+  for (i64 c = 0; c < d.channels; ++c) {
+    update_running(c, d.rows, factors.mean[c], variance[c], running);
+    make_factors(c, factors.mean[c], variance[c], parameters, factors);
+  }
+}
+
+template <class T>
+void batch_norm_of_running(Cpu&, i64 channels, const T* mean, const T* variance, const BatchNormParameters<T>& parameters,
+                           const NewBatchNormFactors<T>& factors) {
+  for (i64 c = 0; c < channels; ++c) make_factors(c, mean[c], variance[c], parameters, factors);
 }
 
 template <>
@@ -100,10 +121,6 @@ void batch_norm_backward(Cpu& cpu, const BatchNormDims& d, const float* x, const
 }
 
 template <>
-void batch_norm_statistics(Cpu& cpu, const BatchNormDims& d, const double* x, double* mean, double* variance) {
-  reference::batch_norm_statistics(cpu, d, x, mean, variance);
-}
-template <>
 void batch_norm_apply(Cpu& cpu, const BatchNormDims& d, const double* x, const double* scale, const double* shift,
                       const Epilogue& epilogue, double* y) {
   reference::batch_norm_apply(cpu, d, x, scale, shift, epilogue, y);
@@ -114,5 +131,12 @@ void batch_norm_backward(Cpu& cpu, const BatchNormDims& d, const double* x, cons
                          double* gw, double* gb) {
   reference::batch_norm_backward(cpu, d, x, y, gy, by, w, training, epilogue, gx, gw, gb);
 }
+
+#define MICA_FLOATING(T)                                                                                                   \
+  template void batch_norm_of_batch(Cpu&, const BatchNormDims&, const T*, const BatchNormParameters<T>&,                   \
+                                    const RunningStatistics<T>&, T*, const NewBatchNormFactors<T>&);                       \
+  template void batch_norm_of_running(Cpu&, i64, const T*, const T*, const BatchNormParameters<T>&, const NewBatchNormFactors<T>&);
+MICA_FLOATING(float)
+MICA_FLOATING(double)
 
 }  // namespace mica::kernels

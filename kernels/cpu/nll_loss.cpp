@@ -58,7 +58,7 @@ void nll_loss_backward(Cpu& cpu, const NllDims& d, const i64* target, const T* w
       const i64 t = target[line];
       const bool ignored = t == d.ignore_index;
       const double g = -by * static_cast<double>(gloss[d.reduction == Reduction::none ? line : 0]);
-      const T share = ignored ? T(0) : static_cast<T>(g * soft);
+      const T share = ignored || soft == 0 ? T(0) : static_cast<T>(g * soft);
       if (d.inner == 1 && (!weight || share == T(0))) std::fill(to, to + d.classes, share);
       else for (i64 c = 0; c < d.classes; ++c)
         to[c * d.inner] = ignored || soft == 0 ? T(0) : static_cast<T>(g * soft * static_cast<double>(weight_of(weight, c)));

@@ -1,8 +1,5 @@
 #include <mica/kernels/cpu/parallel.h>
-#include <mica/kernels/optimizer.h>
-
-#include <cmath>
-#include <limits>
+#include <mica/kernels/optimizer_rules.h>
 
 namespace mica::kernels {
 namespace {
@@ -32,49 +29,22 @@ void for_each_run(Cpu& cpu, std::span<const Slot> slots, i64 (*count)(i64), i64 
 
 // ---- the loops, each over elements [begin, end) of a slot ----
 
-// Without decay an infinite parameter adds nothing.
 template <class T>
-MICA_INLINE T decayed(T gradient, T decay, T parameter) {
-  return decay == T(0) ? gradient : gradient + decay * parameter;
+MICA_INLINE void sgd_run(const SgdRule<T>& rule, i64 n, T* __restrict parameter, const T* __restrict gradient) {
+  for (i64 i = 0; i < n; ++i) rule(parameter[i], gradient[i]);
 }
 
 template <class T>
-struct Sgd {
-  T lr, momentum, decay, fresh, old;
-  bool nesterov;
-};
-
-template <class T>
-MICA_INLINE void sgd_run(const Sgd<T>& s, i64 n, T* __restrict parameter, const T* __restrict gradient) {
-  for (i64 i = 0; i < n; ++i) parameter[i] -= s.lr * decayed(gradient[i], s.decay, parameter[i]);
+MICA_INLINE void momentum_run(const MomentumRule<T>& rule, bool first, i64 n, T* __restrict parameter, const T* __restrict gradient,
+                              T* __restrict momentum) {
+  const T old = rule.old(first), fresh = rule.fresh(first);
+  for (i64 i = 0; i < n; ++i) rule(old, fresh, parameter[i], gradient[i], momentum[i]);
 }
 
 template <class T>
-MICA_INLINE void momentum_run(const Sgd<T>& s, i64 n, T* __restrict parameter, const T* __restrict gradient, T* __restrict momentum) {
-  for (i64 i = 0; i < n; ++i) {
-    const T d = decayed(gradient[i], s.decay, parameter[i]), b = s.old * momentum[i] + s.fresh * d;
-    momentum[i] = b;
-    parameter[i] -= s.lr * (s.nesterov ? d + s.momentum * b : b);
-  }
-}
-
-template <class T>
-struct Adam {
-  T beta1, fresh1, beta2, fresh2, eps, decay;
-  T rate;   // lr / (1 − β₁ᵗ)
-  T scale;  // 1 / √(1 − β₂ᵗ)
-};
-
-template <class T>
-MICA_INLINE void adam_run(const Adam<T>& a, i64 n, T* __restrict parameter, const T* __restrict gradient, T* __restrict mean,
-                          T* __restrict mean_square) {
-  for (i64 i = 0; i < n; ++i) {
-    const T d = decayed(gradient[i], a.decay, parameter[i]);
-    const T m = a.beta1 * mean[i] + a.fresh1 * d, v = a.beta2 * mean_square[i] + a.fresh2 * (d * d);
-    mean[i] = m;
-    mean_square[i] = v;
-    parameter[i] -= a.rate * m / (std::sqrt(v) * a.scale + a.eps);
-  }
+MICA_INLINE void adam_run(const AdamRule<T>& rule, const AdamBias<T>& bias, i64 n, T* __restrict parameter, const T* __restrict gradient,
+                          T* __restrict mean, T* __restrict mean_square) {
+  for (i64 i = 0; i < n; ++i) rule(bias, parameter[i], gradient[i], mean[i], mean_square[i]);
 }
 
 // Folds x[0 … n) into `lanes` results side by side, element i into lane i mod lanes, and those into one.
@@ -90,24 +60,6 @@ MICA_INLINE double fold(i64 n, const T* x, const F& f) {
   return total;
 }
 
-struct Sum {
-  MICA_INLINE static double join(double total, double one) { return total + one; }
-};
-struct Squares : Sum {
-  MICA_INLINE double operator()(double total, double x) const { return total + x * x; }
-};
-struct Absolutes : Sum {
-  MICA_INLINE double operator()(double total, double x) const { return total + std::abs(x); }
-};
-struct Powers : Sum {
-  double p;
-  MICA_INLINE double operator()(double total, double x) const { return total + std::pow(std::abs(x), p); }
-};
-struct Largest {
-  MICA_INLINE static double join(double most, double one) { return (one > most) | (one != one) ? one : most; }  // NaN wins
-  MICA_INLINE double operator()(double most, double x) const { return join(most, std::abs(x)); }
-};
-
 template <class T>
 MICA_INLINE void scale_run(T factor, i64 n, T* gradient) {
   for (i64 i = 0; i < n; ++i) gradient[i] *= factor;
@@ -115,24 +67,21 @@ MICA_INLINE void scale_run(T factor, i64 n, T* gradient) {
 
 template <class T>
 MICA_INLINE void clamp_run(T limit, i64 n, T* gradient) {
-  for (i64 i = 0; i < n; ++i) {
-    const T raised = gradient[i] < -limit ? -limit : gradient[i];
-    gradient[i] = raised > limit ? limit : raised;
-  }
+  for (i64 i = 0; i < n; ++i) gradient[i] = clamped(gradient[i], limit);
 }
 
-#define MICA_FLOATING(T)                                                                                              \
-  MICA_HOT void run(const Sgd<T>& s, i64 n, T* parameter, const T* gradient) { sgd_run(s, n, parameter, gradient); }  \
-  MICA_HOT void run(const Sgd<T>& s, i64 n, T* parameter, const T* gradient, T* momentum) {                           \
-    momentum_run(s, n, parameter, gradient, momentum);                                                                \
-  }                                                                                                                   \
-  MICA_HOT void run(const Adam<T>& a, i64 n, T* parameter, const T* gradient, T* mean, T* mean_square) {              \
-    adam_run(a, n, parameter, gradient, mean, mean_square);                                                           \
-  }                                                                                                                   \
-  MICA_HOT double squares(i64 n, const T* x) { return fold(n, x, Squares{}); }                                        \
-  MICA_HOT double absolutes(i64 n, const T* x) { return fold(n, x, Absolutes{}); }                                    \
-  MICA_HOT double largest(i64 n, const T* x) { return fold(n, x, Largest{}); }                                        \
-  MICA_HOT void scale(T factor, i64 n, T* gradient) { scale_run(factor, n, gradient); }                               \
+#define MICA_FLOATING(T)                                                                                                                 \
+  MICA_HOT void run(const SgdRule<T>& rule, i64 n, T* parameter, const T* gradient) { sgd_run(rule, n, parameter, gradient); }           \
+  MICA_HOT void run(const MomentumRule<T>& rule, bool first, i64 n, T* parameter, const T* gradient, T* momentum) {                      \
+    momentum_run(rule, first, n, parameter, gradient, momentum);                                                                         \
+  }                                                                                                                                      \
+  MICA_HOT void run(const AdamRule<T>& rule, const AdamBias<T>& bias, i64 n, T* parameter, const T* gradient, T* mean, T* mean_square) { \
+    adam_run(rule, bias, n, parameter, gradient, mean, mean_square);                                                                     \
+  }                                                                                                                                      \
+  MICA_HOT double squares(i64 n, const T* x) { return fold(n, x, Squares{}); }                                                           \
+  MICA_HOT double absolutes(i64 n, const T* x) { return fold(n, x, Absolutes{}); }                                                       \
+  MICA_HOT double largest(i64 n, const T* x) { return fold(n, x, Largest{}); }                                                           \
+  MICA_HOT void scale(T factor, i64 n, T* gradient) { scale_run(factor, n, gradient); }                                                  \
   MICA_HOT void clamp(T limit, i64 n, T* gradient) { clamp_run(limit, n, gradient); }
 MICA_FLOATING(float)
 MICA_FLOATING(double)
@@ -142,27 +91,24 @@ MICA_FLOATING(double)
 
 template <class T>
 void sgd_step(Cpu& cpu, const SgdSettings& s, std::span<const SgdSlot<T>> slots) {
+  const SgdRule<T> plain(s);
+  const MomentumRule<T> with_momentum(s);
   for_each_run(cpu, slots, elements, grain, [&](const SgdSlot<T>& slot, i64, i64 begin, i64 end) {
-    const Sgd<T> settings{static_cast<T>(s.lr), static_cast<T>(s.momentum), static_cast<T>(s.weight_decay),
-                          slot.first ? T(1) : static_cast<T>(1 - s.dampening), slot.first ? T(0) : static_cast<T>(s.momentum), s.nesterov};
-    if (slot.momentum) run(settings, end - begin, slot.parameter + begin, slot.gradient + begin, slot.momentum + begin);
-    else run(settings, end - begin, slot.parameter + begin, slot.gradient + begin);
+    if (slot.momentum) run(with_momentum, slot.first, end - begin, slot.parameter + begin, slot.gradient + begin, slot.momentum + begin);
+    else run(plain, end - begin, slot.parameter + begin, slot.gradient + begin);
   });
 }
 
 template <class T>
 void adam_step(Cpu& cpu, const AdamSettings& s, std::span<const AdamSlot<T>> slots) {
+  const AdamRule<T> rule(s);
   for_each_run(cpu, slots, elements, grain, [&](const AdamSlot<T>& slot, i64, i64 begin, i64 end) {
-    const double t = static_cast<double>(slot.step);
-    const Adam<T> settings{static_cast<T>(s.beta1), static_cast<T>(1 - s.beta1), static_cast<T>(s.beta2), static_cast<T>(1 - s.beta2),
-                           static_cast<T>(s.eps), static_cast<T>(s.weight_decay), static_cast<T>(s.lr / (1 - std::pow(s.beta1, t))),
-                           static_cast<T>(1 / std::sqrt(1 - std::pow(s.beta2, t)))};
-    run(settings, end - begin, slot.parameter + begin, slot.gradient + begin, slot.mean + begin, slot.mean_square + begin);
+    run(rule, AdamBias<T>(s, slot.step), end - begin, slot.parameter + begin, slot.gradient + begin, slot.mean + begin, slot.mean_square + begin);
   });
 }
 
 template <class T>
-double power_sum(Cpu& cpu, double p, std::span<const GradientSlot<T>> slots) {
+void power_sum(Cpu& cpu, double p, std::span<const GradientSlot<T>> slots, double* sum) {
   const bool most = std::isinf(p);
   i64 count = 0;
   for (const GradientSlot<T>& slot : slots) count += pieces(slot.n);
@@ -171,18 +117,23 @@ double power_sum(Cpu& cpu, double p, std::span<const GradientSlot<T>> slots) {
     for (i64 k = begin; k < end; ++k) {
       const T* x = slot.gradient + k * piece;
       const i64 n = std::min(piece, slot.n - k * piece);
-      partial[first + k] = most ? largest(n, x) : p == 2 ? squares(n, x) : p == 1 ? absolutes(n, x) : fold(n, x, Powers{{}, p});
+      partial[first + k] = most ? largest(n, x) : p == 2 ? squares(n, x) : p == 1 ? absolutes(n, x) : fold(n, x, Powers(p));
     }
   });
   double total = 0;
   for (i64 k = 0; k < count; ++k) total = most ? Largest::join(total, partial[k]) : total + partial[k];
-  return total;
+  *sum = total;
+}
+
+void clip_factor(Cpu&, double p, double max_norm, int parts, const double* sums, double* norm, double* factor) {
+  find_clip_factor(p, max_norm, parts, sums, norm, factor);
 }
 
 template <class T>
-void scale(Cpu& cpu, double factor, std::span<const GradientSlot<T>> slots) {
+void scale(Cpu& cpu, const double* factor, std::span<const GradientSlot<T>> slots) {
+  if (*factor == 1) return;
   for_each_run(cpu, slots, elements, grain, [&](const GradientSlot<T>& slot, i64, i64 begin, i64 end) {
-    scale(static_cast<T>(factor), end - begin, slot.gradient + begin);
+    scale(static_cast<T>(*factor), end - begin, slot.gradient + begin);
   });
 }
 
@@ -196,8 +147,8 @@ void clamp(Cpu& cpu, double limit, std::span<const GradientSlot<T>> slots) {
 #define MICA_FLOATING(T)                                                                   \
   template void sgd_step(Cpu&, const SgdSettings&, std::span<const SgdSlot<T>>);           \
   template void adam_step(Cpu&, const AdamSettings&, std::span<const AdamSlot<T>>);        \
-  template double power_sum(Cpu&, double, std::span<const GradientSlot<T>>);               \
-  template void scale(Cpu&, double, std::span<const GradientSlot<T>>);                     \
+  template void power_sum(Cpu&, double, std::span<const GradientSlot<T>>, double*);        \
+  template void scale(Cpu&, const double*, std::span<const GradientSlot<T>>);              \
   template void clamp(Cpu&, double, std::span<const GradientSlot<T>>);
 MICA_FLOATING(float)
 MICA_FLOATING(double)

@@ -39,8 +39,7 @@ class Scratch {
 // The first value of a class or index tensor that watch_range (kernels/gather.h) found out of range, for the host to read
 // when it waits for the device anyway. site 0: none yet.
 struct RangeFault {
-  int site;
-  i64 position, value;
+  i64 site, position, value;
 };
 
 class Cuda {
@@ -64,5 +63,8 @@ class Cuda {
   DeviceMemory& memory_;
   Scratch<RangeFault> range_fault_;
 };
+
+// Were the kernels compiled for the current device, or for one whose PTX it can take?
+bool has_code_for_current_device();
 
 }  // namespace mica::kernels

@@ -1,6 +1,8 @@
 #include "../catch.h"
 #include "../compare.h"
+#include "../no_device.h"
 
+#include <mica/core/autograd.h>
 #include <mica/core/error.h>
 #include <mica/core/ops.h>
 #include <mica/core/random.h>
@@ -62,4 +64,68 @@ TEST_CASE("BatchNorm1d, ReLU and dropout fused equal the separate layers") {
     CHECK(same_bits(results[0], results[1]));
     CHECK(largest(results[0]) > 0);
   }
+}
+
+TEST_CASE("a BatchNorm2d on CUDA learns what the CPU's learns, running statistics and count included", "[cuda]") {
+  if (no_device()) return;
+  for (const std::optional<double> momentum : {std::optional(0.1), std::optional<double>()}) {
+    BatchNorm2d here(5, {.momentum = momentum}), there(5, {.momentum = momentum});
+    here.to(DType::f64);
+    there.to(DType::f64);
+    there.to(Device::cuda());
+    const auto step = [](BatchNorm2d& layer, const Tensor& x, const Tensor& gy) {
+      layer.zero_grad();
+      const Tensor y = layer(x);
+      y.backward(gy);
+      const NoGrad off;
+      for (Tensor p : layer.parameters()) p.copy_(p - p.grad() * Tensor::full({1}, 0.1, DType::f64, p.device()));
+      return y.detach();
+    };
+    for (const char* use : {"first", "second", "third"}) {
+      const Tensor x = noise({4, 5, 6, 7}, use).to(DType::f64), gy = noise({4, 5, 6, 7}, "gy").to(DType::f64);
+      const Tensor want = step(here, x, gy);
+      CHECK(difference(step(there, x.to(Device::cuda()), gy.to(Device::cuda())), want) < 1e-12);
+    }
+    const StateDict want = here.state_dict(), have = there.state_dict();
+    REQUIRE(want.size() == 5);
+    for (std::size_t i = 0; i < want.size(); ++i) {
+      INFO(want[i].first);
+      CHECK(have[i].second.device() == Device::cuda());
+      CHECK(difference(have[i].second, want[i].second) < 1e-12);
+    }
+    CHECK(there.num_batches_tracked.item<std::int64_t>() == 3);
+    there.eval();
+    here.eval();
+    const Tensor x = noise({2, 5, 3, 3}, "new").to(DType::f64);
+    CHECK(difference(there(x.to(Device::cuda())).detach(), here(x).detach()) < 1e-12);
+    CHECK(there.num_batches_tracked.item<std::int64_t>() == 3);
+  }
+}
+
+TEST_CASE("without a momentum the running statistics are the averages of all batches, empty ones counted") {
+  BatchNorm1d norm(2, {.momentum = {}});
+  std::vector<double> mean(2), variance(2);
+  for (const char* use : {"first", "second", "third"}) {
+    const Tensor x = noise({9, 2}, use);
+    BatchNorm1d alone(2, {.momentum = 1});
+    alone(x);
+    norm(x);
+    for (std::size_t c = 0; c < 2; ++c) mean[c] += values(alone.running_mean)[c] / 3, variance[c] += values(alone.running_var)[c] / 3;
+  }
+  for (std::size_t c = 0; c < 2; ++c) {
+    CHECK(values(norm.running_mean)[c] == Approx(mean[c]));
+    CHECK(values(norm.running_var)[c] == Approx(variance[c]));
+  }
+  norm(Tensor::zeros({0, 2}));
+  CHECK(norm.num_batches_tracked.item<std::int64_t>() == 4);
+}
+
+TEST_CASE("batch_norm says what is wrong with num_batches_tracked") {
+  const Tensor x = noise({4, 2}, "x"), mean = Tensor::zeros({2}), variance = Tensor::ones({2});
+  const auto text = [&](const BatchNormOptions& options) { return error_text<Error>([&] { batch_norm(x, {}, {}, mean, variance, options); }); };
+  CHECK(text({.training = true, .momentum = {}}) == "batch_norm: the average of all batches needs num_batches_tracked; give it, or a momentum");
+  CHECK(text({.training = true, .num_batches_tracked = Tensor::zeros({3}, DType::i64)}) ==
+        "batch_norm: expected num_batches_tracked to be one i64, got i64 of shape 3");
+  CHECK(text({.training = true, .num_batches_tracked = Tensor::zeros({})}) == "batch_norm: expected num_batches_tracked to be one i64, got f32 of shape scalar");
+  CHECK(largest(mean) == 0);
 }

@@ -1,6 +1,7 @@
 #include "case_file.h"
 
 #include <mica/core/error.h>
+#include <mica/core/memory.h>
 
 #include <fmt/format.h>
 
@@ -16,12 +17,20 @@ FileCase& owner(std::map<std::string, FileCase>& cases, const std::string& key) 
   throw FileError(fmt::format("tensor '{}' belongs to no case: no metadata has a key that it begins with", key));
 }
 
-void run(const FileCase& c, Safetensors& answers) {
+void run(const FileCase& c, Device device, Safetensors& answers) {
   const auto answer = [&](const std::string& name, const Tensor& x) { answers.tensors.emplace_back(c.id + "." + name, x.detach()); };
-  const OpResult result = run_op(Attributes::parse(c.text), c.arguments, c.grad_outputs);
+  const OpResult result = run_op(Attributes::parse(c.text), c.arguments, c.grad_outputs, device);
   for (const auto& [name, x] : result.outputs) answer(name, x);
   for (const auto& [name, x] : result.gradients) answer("grad." + name, x);
   for (const auto& [name, x] : result.buffers) answer(name, x);
+}
+
+// What a failed case left for the device to find out of range must not be blamed on the next.
+void settle(Device device) {
+  try {
+    synchronize(device);
+  } catch (const Error&) {
+  }
 }
 
 }  // namespace
@@ -40,17 +49,18 @@ std::vector<FileCase> read_cases(const Safetensors& file) {
   return cases;
 }
 
-Safetensors run_cases(const std::vector<FileCase>& cases) {
+Safetensors run_cases(const std::vector<FileCase>& cases, Device device) {
   Safetensors answers;
   for (const FileCase& c : cases) {
     const std::size_t before = answers.tensors.size();
     try {
-      run(c, answers);
+      run(c, device, answers);
     } catch (const nlohmann::json::exception& error) {
       answers.metadata[c.id + ".error"] = fmt::format("'{}' is not a case in JSON: {}", c.text, error.what());
     } catch (const std::exception& error) {
       answers.tensors.resize(before);
       answers.metadata[c.id + ".error"] = error.what();
+      settle(device);
     }
   }
   return answers;

@@ -20,7 +20,7 @@ struct FileCase {
 // Throws FileError where a tensor belongs to no case.
 std::vector<FileCase> read_cases(const Safetensors& file);
 
-// Runs every case; a case's error is its answer.
-Safetensors run_cases(const std::vector<FileCase>& cases);
+// Runs every case on this device; a case's error is its answer.
+Safetensors run_cases(const std::vector<FileCase>& cases, Device device = {});
 
 }  // namespace mica::test

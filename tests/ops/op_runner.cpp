@@ -18,7 +18,7 @@ int main(int argc, char** argv) try {
   CLI::App app("Runs the ops of IN's cases and writes outputs, gradients and errors to OUT (tests/ops/case_file.h).", "op_runner");
   app.add_option("IN", in, "safetensors file of cases");
   app.add_option("OUT", out, "safetensors file to write");
-  app.add_option("--device", device, "where to run: cpu")->capture_default_str();
+  app.add_option("--device", device, "where to run: cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}))->capture_default_str();
   app.add_option("--threads", threads)->check(CLI::Range(1, 1024))->capture_default_str();
   app.add_flag("--write-table", write_table, "write Mica's own table of cases to IN instead, and run nothing");
   CLI11_PARSE(app, argc, argv);
@@ -28,9 +28,9 @@ int main(int argc, char** argv) try {
     return 0;
   }
   if (in.empty() || out.empty()) throw Error("give the files IN and OUT; --help tells more");
-  if (device != "cpu") throw DeviceError(fmt::format("device '{}' is not known; this build has cpu", device));
   set_num_threads(threads);
-  save_safetensors(out, run_cases(read_cases(load_safetensors(in))));
+  const Device place = device == "cuda" ? Device::cuda() : Device::cpu();  // throws where there is none, with the reason
+  save_safetensors(out, run_cases(read_cases(load_safetensors(in)), place));
 } catch (const std::exception& error) {
   fmt::print(stderr, "op_runner: {}\n", error.what());
   return 1;

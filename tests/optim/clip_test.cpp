@@ -1,5 +1,5 @@
-#include "../catch.h"
 #include "../compare.h"
+#include "../no_device.h"
 
 #include <mica/core/context.h>
 #include <mica/core/error.h>
@@ -22,9 +22,13 @@ bool agree(double a, double b, double tolerance) {
 }
 
 Tensor with_gradient(const Tensor& gradient) {
-  Tensor parameter = Tensor::zeros(gradient.shape(), gradient.dtype()).set_requires_grad();
+  Tensor parameter = Tensor::zeros(gradient.shape(), gradient.dtype(), gradient.device()).set_requires_grad();
   parameter.set_grad(gradient.clone());
   return parameter;
+}
+
+double clipped(const std::vector<Tensor>& parameters, double max_norm, double norm_type = 2) {
+  return clip_grad_norm_(parameters, max_norm, norm_type).item<double>();
 }
 
 Tensor noise(const Shape& shape, const char* use, DType dtype = DType::f32) {
@@ -49,8 +53,8 @@ TEST_CASE("clip_grad_norm_ and clip_grad_value_ equal PyTorch's") {
     if (j.contains("clip_value")) {
       clip_grad_value_(parameters, j["clip_value"]);
     } else {
-      const double norm = clip_grad_norm_(parameters, j["max_norm"], std::stod(j["norm_type"].get<std::string>()));
-      CHECK(agree(norm, stored.at(id + ".norm").item<double>(), tolerance));
+      const Tensor norm = clip_grad_norm_(parameters, j["max_norm"], std::stod(j["norm_type"].get<std::string>()));
+      CHECK(agree(norm.item<double>(), stored.at(id + ".norm").item<double>(), tolerance));
     }
     CHECK(!parameters[0].grad().defined());
     for (std::size_t i = 0; i < 4; ++i) {
@@ -75,25 +79,26 @@ TEST_CASE("the norm of many and of long gradients, f32 beside f64, whatever the 
   }
   const double large = 1e9, inf = std::numeric_limits<double>::infinity();
   const Tensor before = parameters[7].grad().clone();
-  const double norm = clip_grad_norm_(parameters, large);
+  const double norm = clipped(parameters, large);
   CHECK(norm == Approx(static_cast<double>(std::sqrt(squares))).epsilon(1e-14));
-  CHECK(clip_grad_norm_(parameters, large, 1) == Approx(static_cast<double>(absolutes)).epsilon(1e-14));
-  CHECK(clip_grad_norm_(parameters, large, inf) == static_cast<double>(most));
+  CHECK(clipped(parameters, large, 1) == Approx(static_cast<double>(absolutes)).epsilon(1e-14));
+  CHECK(clipped(parameters, large, inf) == static_cast<double>(most));
   CHECK(same_bits(parameters[7].grad(), before));  // a factor of 1 changes nothing
   const int threads = num_threads();
   for (const int other : {1, 2, 5}) {
     set_num_threads(other);
-    CHECK(clip_grad_norm_(parameters, large) == norm);
+    CHECK(clipped(parameters, large) == norm);
   }
   set_num_threads(threads);
-  CHECK(clip_grad_norm_(parameters, 2) == norm);
-  CHECK(clip_grad_norm_(parameters, large) == Approx(2).epsilon(1e-6));
+  CHECK(clipped(parameters, 2) == norm);
+  CHECK(clipped(parameters, large) == Approx(2).epsilon(1e-6));
 }
 
 TEST_CASE("no gradient has the norm 0; what cannot be clipped is an error on demand") {
   const Tensor without = Tensor::zeros({2}).set_requires_grad();
-  CHECK(clip_grad_norm_({without}, 1) == 0);
-  CHECK(clip_grad_norm_({}, 1) == 0);
+  CHECK(clipped({without}, 1) == 0);
+  CHECK(clipped({}, 1) == 0);
+  CHECK(clip_grad_norm_({}, 1).shape() == Shape{});
   clip_grad_value_({without}, 1);
   const Tensor bad = with_gradient(Tensor::from<float>({1, std::numeric_limits<float>::quiet_NaN()}, {2}));
   CHECK(error_text<Error>([&] { clip_grad_norm_({bad}, 0.5, 2, true); }) ==
@@ -102,4 +107,38 @@ TEST_CASE("no gradient has the norm 0; what cannot be clipped is an error on dem
   CHECK(values(bad.grad())[0] == 1);
   CHECK(error_text<Error>([&] { clip_grad_norm_({bad}, 1, 0); }) ==
         "clip_grad_norm_: expected a norm type above 0 (infinity included), got 0");
+}
+
+TEST_CASE("clipping on CUDA: the norm stays there, and equals the CPU's", "[cuda]") {
+  if (no_device()) return;
+  for (const double norm_type : {1.0, 2.0, 3.0, std::numeric_limits<double>::infinity()})
+    for (const double max_norm : {0.5, 1e9}) {
+      std::vector<Tensor> here, there;
+      for (const std::int64_t n : {1, 16, 17, 4097, 50000, 0}) {
+        const Tensor gradient = noise({n}, "g", n % 2 == 0 ? DType::f32 : DType::f64);
+        here.push_back(with_gradient(gradient));
+        there.push_back(with_gradient(gradient.to(Device::cuda())));
+      }
+      const Tensor norm = clip_grad_norm_(there, max_norm, norm_type);
+      CHECK(norm.device() == Device::cuda());
+      CHECK(norm.dtype() == DType::f64);
+      CHECK(norm.item<double>() == Approx(clipped(here, max_norm, norm_type)).epsilon(1e-14));
+      for (std::size_t i = 0; i < here.size(); ++i)
+        CHECK(difference(there[i].grad(), here[i].grad()) < (here[i].dtype() == DType::f64 ? 1e-14 : 1e-7));
+    }
+}
+
+TEST_CASE("clipping on CUDA: what cannot be clipped, and gradients on two devices, are errors", "[cuda]") {
+  if (no_device()) return;
+  const Tensor bad = with_gradient(Tensor::from<float>({1, std::numeric_limits<float>::quiet_NaN()}, {2}).to(Device::cuda()));
+  CHECK(error_text<Error>([&] { clip_grad_norm_({bad}, 0.5, 2, true); }).find("the norm of order 2 of all gradients is nan") != std::string::npos);
+  CHECK(values(bad.grad())[0] == 1);
+  clip_grad_norm_({bad}, 0.5);
+  CHECK(std::isnan(values(bad.grad())[0]));
+  const Tensor other = with_gradient(Tensor::ones({3}));
+  CHECK(error_text<DeviceError>([&] { clip_grad_norm_({bad, other}, 0.5); }) ==
+        "clip_grad_norm_: tensors are on cuda:0 and cpu, expected one device; move one with to()");
+  CHECK(error_text<DeviceError>([&] { clip_grad_value_({other, bad}, 0.5); }) ==
+        "clip_grad_value_: tensors are on cpu and cuda:0, expected one device; move one with to()");
+  clip_grad_value_({with_gradient(Tensor::ones({3}).to(Device::cuda()))}, 0.25);
 }

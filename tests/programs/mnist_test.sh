@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The program mnist from outside: what it trains, what it writes, and what it says to bad input.
-# usage: mnist_test.sh MNIST QUICKSTART
+# usage: mnist_test.sh MNIST QUICKSTART [DEVICE]      (where it trains; default auto)
 set -uo pipefail
-mnist=$1 quickstart=$2
+program=$1 quickstart=$2 device=${3:-auto}
+mnist() { case " $* " in *" --device "*) "$program" "$@" ;; *) "$program" --device "$device" "$@" ;; esac; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -17,7 +18,7 @@ make_set() { # folder prefix count
 mkdir set && make_set set train 300 && make_set set t10k 100
 
 check() { checks=$((checks + 1)); if ! eval "$2"; then failures=$((failures + 1)); echo "FAILED: $1: $2"; cat out err 2>/dev/null; fi; }
-run() { "$mnist" "$@" >out 2>err; status=$?; }
+run() { mnist "$@" >out 2>err; status=$?; }
 # fails STATUS 'TEXT' ARGUMENT...: the program ends with STATUS and one line on stderr that holds TEXT.
 fails() {
   local expected=$1 text=$2; shift 2
@@ -39,7 +40,7 @@ run --data set --epochs 2 --batch-size 128 --log-steps steps.csv --seed 1
 check "another seed, other losses" '! cmp -s steps.csv first.csv'
 run --data set --weights w.safetensors --eval
 check "evaluates" '[ $status = 0 ] && grep -qE "^test accuracy \(not MNIST\): [0-9.]+ %" out'
-last=$(sed -n 's/.*last \([0-9.]*\) %.*/\1/p' <("$mnist" --data set --epochs 2 --batch-size 128))
+last=$(sed -n 's/.*last \([0-9.]*\) %.*/\1/p' <(mnist --data set --epochs 2 --batch-size 128))
 check "evaluation of the saved weights is the last epoch's" 'grep -q "$last %" out'
 run --data set --max-steps 0 --dtype f64 --weights w.safetensors --save w64.safetensors
 check "0 steps train nothing; weights are converted" '[ $status = 0 ] && grep -q F64 w64.safetensors'
@@ -52,8 +53,22 @@ check "list" '[ $status = 0 ] && grep -q "^gap-19k" out'
 run --help
 check "help" '[ $status = 0 ] && grep -q -- --max-steps out'
 
+# ---- devices: a GPU is used where there is one, and one line says why not where there is none ----
+if "$program" --device cuda --summary >out 2>err; then
+  run --device cuda --data set --max-steps 2 --batch-size 8 --log-steps steps.csv --save there.safetensors
+  check "trains on cuda" '[ $status = 0 ] && grep -q "on cuda:0, f32" out && [ "$(wc -l <steps.csv)" = 3 ]'
+  run --device cuda --data set --eval --weights there.safetensors
+  there=$(grep "^test accuracy" out)
+  run --device cpu --data set --eval --weights there.safetensors
+  check "weights from cuda are whole: the same accuracy on both" '[ $status = 0 ] && [ "$(grep "^test accuracy" out | cut -d, -f1)" = "${there%%,*}" ]'
+else
+  run --device auto --data set --max-steps 0
+  check "auto says why it is not cuda" '[ $status = 0 ] && grep -q "no CUDA: " out'
+  fails 1 "use Device::cpu()" --device cuda --data set
+fi
+
 # ---- Ctrl-C: stops after the batch at hand, saves, says where, exits with 130 ----
-"$mnist" --data set --epochs 100000 --save interrupted.safetensors >out 2>err & pid=$!
+"$program" --device "$device" --data set --epochs 100000 --save interrupted.safetensors >out 2>err & pid=$!
 for _ in $(seq 100); do grep -q "epoch 1" out && break; sleep 0.1; done
 kill -INT $pid; wait $pid; status=$?
 check "Ctrl-C" '[ $status = 130 ] && grep -q "weights saved to interrupted.safetensors" out && [ -s interrupted.safetensors ]'
@@ -80,7 +95,6 @@ fails 1 "cannot write no/where: the folder no does not exist" --data set --save 
 fails 1 "cannot write set: it is a folder" --data set --save set
 fails 1 "name the same file" --data set --save x --log x
 fails 1 "unknown network 'gap19k'; did you mean gap-19k?" --network gap19k
-fails 1 "this build of Mica has the CPU backend only" --device cuda --data set
 for option in "--epochs 0" "--epochs x" "--epochs 1.5" "--batch-size 0" "--batch-size -3" "--lr nan" "--lr -1" "--lr inf" "--dropout 2" "--threads 0" "--max-steps -1" \
   "--seed -1" "--seed x" "--device tpu" "--dtype f16" "--nonsense" "--epochs" "--network" "stray"; do
   # shellcheck disable=SC2086

@@ -1,6 +1,12 @@
 #include <mica/kernels/cuda/context.h>
+#include <mica/kernels/cuda/portable.h>
 
 namespace mica::kernels {
+namespace {
+
+[[maybe_unused]] __global__ void probe() {}
+
+}  // namespace
 
 Cuda::Cuda(int device, DeviceMemory& memory) : device_(device), memory_(memory), range_fault_(memory, 1) {
   check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device), "asking for a device's properties");
@@ -8,5 +14,16 @@ Cuda::Cuda(int device, DeviceMemory& memory) : device_(device), memory_(memory),
 }
 
 void Cuda::clear_range_fault() { check(cudaMemsetAsync(range_fault(), 0, sizeof(RangeFault), stream_.get()), "clearing device memory"); }
+
+bool has_code_for_current_device() {
+#ifdef __CUDACC__
+  cudaFuncAttributes attributes;
+  const cudaError_t error = cudaFuncGetAttributes(&attributes, probe);
+  (void)cudaGetLastError();
+  return error != cudaErrorNoKernelImageForDevice && error != cudaErrorInvalidDeviceFunction && error != cudaErrorUnsupportedPtxVersion;
+#else
+  return true;
+#endif
+}
 
 }  // namespace mica::kernels

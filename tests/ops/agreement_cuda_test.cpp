@@ -1,5 +1,6 @@
 // Every op of the table on every case, on a CUDA device: one of this machine, or the emulated one. MICA_CASE gives a single
 // case, MICA_OPS=conv2d,matmul those of some ops.
+#include "../no_device.h"
 #include "agreement.h"
 
 #include <mica/core/context.h>
@@ -11,13 +12,6 @@ using namespace mica;
 using namespace mica::test;
 
 namespace {
-
-// Says so where there is no device, and then runs nothing.
-bool no_device() {
-  const std::string reason = why_no_cuda();
-  if (!reason.empty()) WARN("skipped: " << reason);
-  return !reason.empty();
-}
 
 std::vector<OpCase> chosen_cases() {
   const char* ops = std::getenv("MICA_OPS");
@@ -31,7 +25,7 @@ std::vector<OpCase> chosen_cases() {
   return cases;
 }
 
-// `scale`: how many roundings of its precision a result may differ by, as a multiple of what CPU f32 is allowed.
+// The device's results against the CPU's in f64, from values that dtype can hold.
 void check_case(const OpCase& c, DType dtype, double output_tolerance, double gradient_tolerance) {
   const Arguments arguments = in_dtype(c.arguments(), dtype), wide = in_dtype(arguments, DType::f64);
   const Outputs gy = in_dtype(c.grad_outputs(), dtype);
@@ -51,17 +45,17 @@ void check_case(const OpCase& c, DType dtype, double output_tolerance, double gr
 
 }  // namespace
 
-TEST_CASE("f64 ops on CUDA equal the CPU's", "[cuda]") {
+TEST_CASE("f64 ops on CUDA equal the CPU's", "[cuda][ops]") {
   if (no_device()) return;
   for (const OpCase& c : chosen_cases()) check_case(c, DType::f64, 1e-13, 1e-12);
 }
 
-TEST_CASE("f32 ops on CUDA equal f64 within f32's precision", "[cuda]") {
+TEST_CASE("f32 ops on CUDA equal f64 within f32's precision", "[cuda][ops]") {
   if (no_device()) return;
   for (const OpCase& c : chosen_cases()) check_case(c, DType::f32, 2e-6, 5e-6);
 }
 
-TEST_CASE("whole numbers give the same bits on CUDA as on the CPU", "[cuda]") {
+TEST_CASE("whole numbers give the same bits on CUDA as on the CPU", "[cuda][ops]") {
   if (no_device()) return;
   for (const OpCase& c : chosen_cases()) {
     if (!c.has(Fill::integers) || !is_exact(c.attributes.at("op"))) continue;
@@ -73,7 +67,7 @@ TEST_CASE("whole numbers give the same bits on CUDA as on the CPU", "[cuda]") {
   }
 }
 
-TEST_CASE("the same call gives the same bits on CUDA every time", "[cuda]") {
+TEST_CASE("the same call gives the same bits on CUDA every time", "[cuda][ops]") {
   if (no_device()) return;
   for (const OpCase& c : chosen_cases()) {
     const Arguments narrow = in_dtype(c.arguments(), DType::f32);
