@@ -26,6 +26,15 @@ void launch(Cuda& cuda, const char* name, void (*kernel)(P...), const LaunchShap
   check(cudaGetLastError(), name);
 }
 
+// From when the stream gets there, kernels and copies may use the first `usable` of the `size` bytes at p. Enforced in the
+// emulated build under AddressSanitizer only.
+inline void limit_bounds([[maybe_unused]] const Cuda& cuda, [[maybe_unused]] void* p, [[maybe_unused]] std::size_t usable,
+                         [[maybe_unused]] std::size_t size) {
+#ifndef __CUDACC__
+  check(emulator::set_bounds(cuda.stream().get(), p, usable, size), "setting a buffer's bounds");
+#endif
+}
+
 inline constexpr int threads_per_block = 256;
 
 constexpr i64 ceil_div(i64 a, i64 b) { return (a + b - 1) / b; }

@@ -62,10 +62,6 @@ void check_unused(Cuda& cuda, const GuardedBuffer& b, MemoryFault* fault) {
   launch(cuda, "check_unused", check_unused_kernel, grid_for(cuda, packs), b, static_cast<unsigned>(packs), fault);
 }
 
-void set_bounds([[maybe_unused]] Cuda& cuda, [[maybe_unused]] const GuardedBuffer& b, [[maybe_unused]] std::size_t usable) {
-#ifndef __CUDACC__
-  check(emulator::set_bounds(cuda.stream().get(), b.block, usable, b.size), "setting a buffer's bounds");
-#endif
-}
+void set_bounds(Cuda& cuda, const GuardedBuffer& b, std::size_t usable) { limit_bounds(cuda, b.block, usable, b.size); }
 
 }  // namespace mica::kernels

@@ -1,6 +1,6 @@
 // Starting a kernel: it becomes work of the stream, and runs when the stream gets that far. Unless EMULATOR_RERUN=0, every
-// kernel then runs twice, in an order of its blocks, warps and lanes and in its reverse, from the same memory: if they leave different bits, its
-// blocks race with one another or a barrier is missing, and the launch fails. Memory in which a kernel used atomicCAS or
+// kernel then runs twice, in an order of its blocks, warps and lanes and in its reverse, from the same memory: if they leave different
+// bits, its blocks race with one another or a barrier is missing, and the launch fails. Memory in which a kernel used atomicCAS or
 // atomicExch is not compared: they let the first comer win.
 #pragma once
 

@@ -57,8 +57,8 @@ void protect(const Block& b) {
 }
 
 void start(Arena& a) {
-  void* const memory = reinterpret_cast<void*>(
-      syscall(SYS_mmap, nullptr, arena_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  void* const memory =
+      reinterpret_cast<void*>(syscall(SYS_mmap, nullptr, arena_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
   if (memory == MAP_FAILED) std::perror("emulator: mmap"), std::abort();
   a.begin = a.top = static_cast<char*>(memory);
   handle_faults();

@@ -225,8 +225,10 @@ void Multiprocessor::stuck() {
   for (unsigned i = 0; i < count_; ++i) {
     const Thread& thread = threads_[i];
     if (thread.state == State::done) continue;
-    if (thread.state == State::at_barrier) std::snprintf(text, sizeof text, "__syncthreads, %s:%u", thread.place.file_name(), thread.place.line());
-    else std::snprintf(text, sizeof text, "a warp function with mask %08x, %s:%u", thread.mask, thread.place.file_name(), thread.place.line());
+    if (thread.state == State::at_barrier)
+      std::snprintf(text, sizeof text, "__syncthreads, %s:%u", thread.place.file_name(), thread.place.line());
+    else
+      std::snprintf(text, sizeof text, "a warp function with mask %08x, %s:%u", thread.mask, thread.place.file_name(), thread.place.line());
     auto& [n, first] = waiting[text];
     if (n++ == 0) first = thread.index;
   }

@@ -59,7 +59,7 @@ struct Thread {
   std::uint64_t given = 0, received = 0;
   WarpFunction function{};
   unsigned mask = 0;
-  int source = 0;        // lane that a shuffle reads
+  int source = 0;       // lane that a shuffle reads
   void* tag = nullptr;  // of a warp function, for ThreadSanitizer
 };
 

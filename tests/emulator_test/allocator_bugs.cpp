@@ -14,7 +14,8 @@ using mica::kernels::Cuda;
 mica::Device device() { return mica::Device::cuda(); }  // not asked before the child runs
 
 struct Buffer {
-  explicit Buffer(int floats) : bytes(static_cast<std::size_t>(floats) * sizeof(float)), p(static_cast<float*>(mica::allocate(device(), bytes))) {}
+  explicit Buffer(int floats)
+      : bytes(static_cast<std::size_t>(floats) * sizeof(float)), p(static_cast<float*>(mica::allocate(device(), bytes))) {}
   ~Buffer() { give_back(); }
   void give_back() {
     if (p) mica::deallocate(device(), std::exchange(p, nullptr), bytes);

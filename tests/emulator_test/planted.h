@@ -43,7 +43,9 @@ struct Program {
   unsigned seen;         // of When
   void (*run)(Bench& bench, bool bug);
 };
-std::vector<Program> kernel_bugs();     // inside one kernel
+std::vector<Program> barrier_bugs();
+std::vector<Program> bounds_bugs();
+std::vector<Program> race_bugs();
 std::vector<Program> host_bugs();       // between host, copies and kernels
 std::vector<Program> capture_bugs();    // in graphs
 std::vector<Program> allocator_bugs();  // of tensors, whose memory is cached

@@ -1,7 +1,7 @@
 // Runs every program of planted.h, correct and with its bug, in a child process under each schedule. One of them, and what is
 // said about its bug: PLANTED="missing barrier" emulator_test
-#include "../catch.h"
 #include "planted.h"
+#include "../catch.h"
 
 #include <emulator/sanitizers.h>
 
@@ -74,7 +74,8 @@ bool in_this_build(const Program& program) {
 void check_program(const Program& program) {
   for (const Setting& setting : settings) {
     const Outcome outcome = run(program, false, setting);
-    INFO(program.name << ", corrected, EMULATOR_SCHEDULE=" << setting.schedule << " EMULATOR_ORDER=" << setting.order << "\n" << outcome.said);
+    INFO(program.name << ", corrected, EMULATOR_SCHEDULE=" << setting.schedule << " EMULATOR_ORDER=" << setting.order << "\n"
+                      << outcome.said);
     CHECK(outcome.clean);
   }
   if (!in_this_build(program)) return;
@@ -88,8 +89,9 @@ void check_program(const Program& program) {
     }
     seen |= &setting == &settings[0] ? lazy : &setting == &settings[1] ? eager : random_order;
   }
-  INFO(program.name << ": seen under " << (seen & lazy ? "lazy " : "") << (seen & eager ? "eager " : "") << (seen & random_order ? "random" : "")
-                    << "\nwith other words:\n" << said);
+  INFO(program.name << ": seen under " << (seen & lazy ? "lazy " : "") << (seen & eager ? "eager " : "")
+                    << (seen & random_order ? "random" : "") << "\nwith other words:\n"
+                    << said);
   CHECK((program.seen & always & ~seen) == 0);
 }
 
@@ -103,7 +105,9 @@ void check_all(const std::vector<Program>& programs) {
 
 }  // namespace
 
-TEST_CASE("bugs planted in kernels are found") { check_all(kernel_bugs()); }
-TEST_CASE("bugs planted between host and device are found") { check_all(host_bugs()); }
-TEST_CASE("bugs planted in captures are found") { check_all(capture_bugs()); }
-TEST_CASE("bugs planted in the use of tensors are found") { check_all(allocator_bugs()); }
+TEST_CASE("missing and divergent barriers are found") { check_all(barrier_bugs()); }
+TEST_CASE("kernels' accesses out of bounds are found") { check_all(bounds_bugs()); }
+TEST_CASE("races between blocks are found") { check_all(race_bugs()); }
+TEST_CASE("missing order between host and device is found") { check_all(host_bugs()); }
+TEST_CASE("misuse of captures is found") { check_all(capture_bugs()); }
+TEST_CASE("misuse of tensors' memory is found") { check_all(allocator_bugs()); }
