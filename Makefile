@@ -51,6 +51,7 @@ endif
 cuda-architectures: setup
 	cmake -S . -B build/cuda -DCMAKE_BUILD_TYPE=Release -DMICA_CUDA=ON -DMICA_TESTS=OFF -DMICA_EXAMPLES=OFF
 	cmake --build build/cuda --parallel $(JOBS)
+	tests/programs/kernel_resources.sh tests/programs/kernel_resources.txt build/cuda
 
 sanitize: setup
 	cmake --preset asan && cmake --build build/asan --parallel $(JOBS) && ctest --test-dir build/asan --output-on-failure

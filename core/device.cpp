@@ -35,9 +35,8 @@ std::string why_no_cuda() { return found().reason; }
 
 Device Device::cuda(int index) {
   if (found().devices == 0) throw DeviceError(fmt::format("Device::cuda({}): {}; use Device::cpu()", index, found().reason));
-  if (index < 0 || index >= found().devices)
-    throw DeviceError(fmt::format("Device::cuda({}): this machine has {} CUDA device{}, counted from 0", index, found().devices,
-                                  found().devices == 1 ? "" : "s"));
+  if (index != 0)
+    throw DeviceError(fmt::format("Device::cuda({}): Mica uses one device so far, number 0; $CUDA_VISIBLE_DEVICES chooses which GPU that is", index));
   return Device(Kind::cuda, index);
 }
 

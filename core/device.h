@@ -11,7 +11,7 @@ class Device {
 
   constexpr Device() = default;
   static constexpr Device cpu() { return Device(Kind::cpu, 0); }
-  static Device cuda(int index = 0);  // throws DeviceError where the build or the machine has none of that index
+  static Device cuda(int index = 0);  // throws DeviceError where the build or the machine has none; 0 only, so far
 
   constexpr Kind kind() const { return kind_; }
   constexpr int index() const { return index_; }

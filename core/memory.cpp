@@ -20,7 +20,7 @@ void* allocate(Device device, std::size_t bytes) {
 }
 
 void deallocate(Device device, void* pointer, std::size_t bytes) noexcept {
-  if (is_cuda(device)) existing_cuda_device(device).allocator.free(pointer, bytes);
+  if (is_cuda(device)) existing_cuda_device().allocator.free(pointer, bytes);
   else free_host(pointer, bytes);
 }
 

@@ -10,7 +10,8 @@ namespace mica::kernels {
 template <class T> void fill(Cpu& cpu, i64 n, T value, T* y);
 template <class T> void fill(Cuda& cuda, i64 n, T value, T* y);
 
-// y[i] = To(x[i]), as static_cast. From, To: every element type.
+// y[i] = To(x[i]), as static_cast; what a whole type cannot hold (NaN, too large) is
+// undefined, and the backends differ there. From, To: every element type.
 template <class From, class To> void convert(Cpu& cpu, i64 n, const From* x, To* y);
 template <class From, class To> void convert(Cuda& cuda, i64 n, const From* x, To* y);
 

@@ -15,10 +15,10 @@ inline bool no_device() {
   return !reason.empty();
 }
 
-// A size that only hardware does in a moment. The emulated device gets an eighth, which its four multiprocessors still share.
+// A size that only hardware does in a moment. The emulated device gets a thirty-second, which its four multiprocessors still share.
 constexpr std::int64_t large(std::int64_t n) {
 #ifdef MICA_CUDA_EMULATED
-  return n / 8 | 1;
+  return n / 32 | 1;
 #else
   return n;
 #endif

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <cstring>
 
 namespace mica {
@@ -24,17 +25,19 @@ CudaDevice::CudaDevice(int index) : allocator(index) {
 
 // ---- copies ----
 
-CudaDevice::Staging& CudaDevice::staging(std::size_t i) {
-  if (staging_[i]) staging_[i]->copied.synchronize();
-  else staging_[i].emplace(staging_bytes);
-  return *staging_[i];
+// The one that was used longest ago: what it holds has been copied, or is waited for.
+CudaDevice::Staging& CudaDevice::next_staging() {
+  std::optional<Staging>& next = staging_[next_staging_++ % staging_.size()];
+  if (next) next->copied.synchronize();
+  else next.emplace(staging_bytes);
+  return *next;
 }
 
 void CudaDevice::upload(void* target, const void* source, std::size_t bytes) {
   const std::lock_guard lock(transfer_);
-  for (std::size_t at = 0, piece = 0; at < bytes; at += staging_bytes, ++piece) {
+  for (std::size_t at = 0; at < bytes; at += staging_bytes) {
     const std::size_t count = std::min(staging_bytes, bytes - at);
-    Staging& s = staging(piece % 2);
+    Staging& s = next_staging();
     std::memcpy(s.memory.get(), static_cast<const char*>(source) + at, count);
     check(cudaMemcpyAsync(static_cast<char*>(target) + at, s.memory.get(), count, cudaMemcpyHostToDevice, context->stream().get()),
           "copying to the device");
@@ -46,7 +49,7 @@ void CudaDevice::download(void* target, const void* source, std::size_t bytes) {
   const std::lock_guard lock(transfer_);
   for (std::size_t at = 0; at < bytes; at += staging_bytes) {
     const std::size_t count = std::min(staging_bytes, bytes - at);
-    Staging& s = staging(0);
+    Staging& s = next_staging();
     check(cudaMemcpyAsync(s.memory.get(), static_cast<const char*>(source) + at, count, cudaMemcpyDeviceToHost, context->stream().get()),
           "copying from the device");
     finish();
@@ -103,44 +106,32 @@ void CudaDevice::close() noexcept {
 
 namespace {
 
-struct Devices {
-  std::mutex mutex;
-  std::vector<CudaDevice*> made;  // by index; null where not used yet
-};
-
-// Closed when the program ends and never destroyed: tensors in static storage may outlive this.
-Devices& devices() {
-  static Devices* all = new Devices;
-  struct Closer {
-    ~Closer() {
-      for (CudaDevice* device : all->made)
-        if (device) device->close();
-    }
-  };
-  static const Closer closer;
-  return *all;
-}
+std::atomic<CudaDevice*> only = nullptr;  // Mica uses one device so far (core/device.cpp)
 
 }  // namespace
 
 CudaDevice& cuda_device(Device device) {
-  const auto index = static_cast<std::size_t>(device.index());
-  Devices& all = devices();
-  const std::lock_guard lock(all.mutex);
-  if (all.made.size() <= index) all.made.resize(index + 1);
-  if (!all.made[index]) all.made[index] = new CudaDevice(device.index());
-  thread_local int current = -1;  // CUDA chooses a device for each thread
-  if (current != device.index()) check(cudaSetDevice(current = device.index()), "choosing a device");
-  return *all.made[index];
+  // Closed when the program ends and never destroyed: tensors in static storage may outlive this.
+  static CudaDevice& made = *(only = new CudaDevice(device.index()));
+  struct Closer {
+    ~Closer() { only.load()->close(); }
+  };
+  static const Closer closer;
+  return made;
 }
 
-CudaDevice& existing_cuda_device(Device device) noexcept { return *devices().made[static_cast<std::size_t>(device.index())]; }
+CudaDevice& existing_cuda_device() noexcept { return *only; }
 
 int cuda_device_count(std::string& reason) {
   int count = 0;  // stays where the call fails
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error == cudaSuccess && count > 0) {
-    if (kernels::has_code_for_current_device()) return count;
+    const cudaError_t loaded = kernels::load_kernels();
+    if (loaded == cudaSuccess) return count;
+    if (loaded != cudaErrorNoKernelImageForDevice && loaded != cudaErrorInvalidDeviceFunction && loaded != cudaErrorUnsupportedPtxVersion) {
+      reason = fmt::format("the CUDA device cannot be used: {}, {}", cudaGetErrorName(loaded), cudaGetErrorString(loaded));
+      return 0;
+    }
     int major = 0, minor = 0;
     (void)cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
     (void)cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);

@@ -35,18 +35,19 @@ struct CudaDevice {
     kernels::Pinned memory;
     kernels::Event copied;
   };
-  Staging& staging(std::size_t i);
+  Staging& next_staging();
   void finish();  // waits, then throws what kernels found
   std::string finish_watched();  // waits; the text about a watched value that is out of range, or nothing
 
   std::mutex transfer_;
-  std::array<std::optional<Staging>, 2> staging_;
+  std::array<std::optional<Staging>, 8> staging_;  // in turn
+  std::size_t next_staging_ = 0;
   std::unique_ptr<kernels::Pinned> fault_;
   std::vector<Description> watched_;  // since the last synchronisation; sites count from 1
 };
 
-CudaDevice& cuda_device(Device device);  // made at its first use, and chosen for the calling thread
-CudaDevice& existing_cuda_device(Device device) noexcept;
+CudaDevice& cuda_device(Device device);  // made at its first use
+CudaDevice& existing_cuda_device() noexcept;
 
 // How many devices there are; where there is none, why.
 int cuda_device_count(std::string& reason);

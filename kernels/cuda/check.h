@@ -5,17 +5,17 @@
 
 #include <cuda_runtime_api.h>
 
-#include <source_location>
 #include <string>
 
 namespace mica::kernels {
 
 // The error is taken out of cudaGetLastError, where it would be blamed on the next launch.
-inline void check(cudaError_t error, const char* what = "a CUDA call", const std::source_location& at = std::source_location::current()) {
+// (nvcc 12.0 and 12.1 cannot compile std::source_location::current() as a default.)
+inline void check(cudaError_t error, const char* what = "a CUDA call", const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   if (error == cudaSuccess) return;
   (void)cudaGetLastError();
-  throw CudaError(std::string(what) + " failed: " + cudaGetErrorName(error) + ", " + cudaGetErrorString(error) + " (" + at.file_name() +
-                  ":" + std::to_string(at.line()) + ")");
+  throw CudaError(std::string(what) + " failed: " + cudaGetErrorName(error) + ", " + cudaGetErrorString(error) + " (" + file +
+                  ":" + std::to_string(line) + ")");
 }
 
 }  // namespace mica::kernels

@@ -15,14 +15,14 @@ Cuda::Cuda(int device, DeviceMemory& memory) : device_(device), memory_(memory),
 
 void Cuda::clear_range_fault() { check(cudaMemsetAsync(range_fault(), 0, sizeof(RangeFault), stream_.get()), "clearing device memory"); }
 
-bool has_code_for_current_device() {
+cudaError_t load_kernels() {
 #ifdef __CUDACC__
   cudaFuncAttributes attributes;
   const cudaError_t error = cudaFuncGetAttributes(&attributes, probe);
   (void)cudaGetLastError();
-  return error != cudaErrorNoKernelImageForDevice && error != cudaErrorInvalidDeviceFunction && error != cudaErrorUnsupportedPtxVersion;
+  return error;
 #else
-  return true;
+  return cudaSuccess;
 #endif
 }
 

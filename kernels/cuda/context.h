@@ -64,7 +64,7 @@ class Cuda {
   Scratch<RangeFault> range_fault_;
 };
 
-// Were the kernels compiled for the current device, or for one whose PTX it can take?
-bool has_code_for_current_device();
+// Whether the device takes these kernels: cudaSuccess, or why not (no code for it, in use by another program, …).
+cudaError_t load_kernels();
 
 }  // namespace mica::kernels

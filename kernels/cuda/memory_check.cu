@@ -32,7 +32,7 @@ MICA_BEYOND_BOUNDS __global__ void check_canaries_kernel(Batch batch, MemoryFaul
 // 16 bytes a thread and step.
 __global__ void check_unused_kernel(GuardedBuffer b, unsigned packs, MemoryFault* fault) {
   for (unsigned p = first_item(); p < packs; p += item_step()) {
-    const auto pack = load_pack(reinterpret_cast<const unsigned*>(b.block) + p * Pack<unsigned>::size);
+    const auto pack = load_pack(reinterpret_cast<const unsigned*>(b.block) + std::size_t{p} * Pack<unsigned>::size);
     for (const unsigned word : pack.at)
       if (word != ~0u) return note(fault, MemoryFault::after_free, b.bytes, b.block, unused);
   }
