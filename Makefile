@@ -43,7 +43,7 @@ test: setup
 	ctest --test-dir build/release --output-on-failure
 ifneq ($(CUDA_HEADERS),)
 	$(MAKE) emulated
-	ctest --test-dir build/emulated --output-on-failure
+	ctest --test-dir build/emulated --output-on-failure --parallel $(JOBS)
 else
 	@echo "No CUDA toolkit was found, so its kernels were not tested on the emulated device."
 endif
@@ -55,6 +55,9 @@ cuda-architectures: setup
 sanitize: setup
 	cmake --preset asan && cmake --build build/asan --parallel $(JOBS) && ctest --test-dir build/asan --output-on-failure
 	cmake --preset tsan && cmake --build build/tsan --parallel $(JOBS) && ctest --test-dir build/tsan --output-on-failure
+ifneq ($(CUDA_HEADERS),)
+	cmake --preset emulated-tsan && cmake --build build/emulated-tsan --parallel $(JOBS) && ctest --test-dir build/emulated-tsan --output-on-failure
+endif
 
 pytorch:
 	command -v $(PYTHON) >/dev/null || { python3 -m venv build/pytorch && build/pytorch/bin/pip install torch torchvision safetensors numpy packaging; }

@@ -63,25 +63,32 @@ function(mica_add_cuda target)
   endif()
 endfunction()
 
-# The same kernels by g++, run on fibres by tests/emulator, which also stands in for the runtime. Sanitizers look at the
-# backend; everything else has a preset of its own for that (asan), and is compiled here as fast as can be.
-function(mica_add_emulator target kernels)
-  file(GLOB emulator CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/tests/emulator/*.cpp)
-  target_sources(${target} PRIVATE ${emulator})
+# Sanitizers look at the backend and the emulator; everything else has a preset of its own for that (asan), and is compiled
+# here as fast as can be.
+set(MICA_EMULATED_OPTIONS -O1 -g1 -fstack-clash-protection)  # so that no large frame steps over a fibre's guard page
+if(MICA_SANITIZE)
+  list(APPEND MICA_EMULATED_OPTIONS -fsanitize=${MICA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-maybe-uninitialized)
+endif()
+
+# Kernels of the target are compiled by the C++ compiler, for the emulator.
+function(mica_emulate target)
+  set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS
+    "-xc++;-march=native;-Wno-unknown-pragmas;-Wno-pedantic;-Wno-shadow;${MICA_EMULATED_OPTIONS}")
   target_include_directories(${target} SYSTEM PRIVATE ${MICA_CUDA_INCLUDE})
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+endfunction()
+
+# The same kernels by g++, run on fibres by tests/emulator, which also stands in for the runtime.
+function(mica_add_emulator target kernels)
+  mica_emulate(${target} ${kernels})
+  file(GLOB emulator CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/tests/emulator/*.cpp)
   file(GLOB backend RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/core/cuda/*.cpp)
-  set(sanitize -O1 -g1)
-  if(MICA_SANITIZE)
-    list(APPEND sanitize -fsanitize=${MICA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-maybe-uninitialized)
-  endif()
-  set_source_files_properties(${backend} ${emulator} PROPERTIES COMPILE_OPTIONS "${sanitize}")
+  file(GLOB oracle RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/kernels/cpu/*.cpp)
+  target_sources(${target} PRIVATE ${emulator})
+  set_source_files_properties(${backend} ${emulator} PROPERTIES COMPILE_OPTIONS "${MICA_EMULATED_OPTIONS}")
+  set_source_files_properties(${oracle} PROPERTIES COMPILE_OPTIONS "-O2")
   set_source_files_properties(core/cuda/memory_checker.cpp PROPERTIES COMPILE_DEFINITIONS MICA_CUDA_EMULATED)
   if(MICA_SANITIZE MATCHES "thread")  # to which the emulator is the hardware: it sees kernels and host code only
     set_source_files_properties(${emulator} PROPERTIES COMPILE_OPTIONS "-O1;-g1" COMPILE_DEFINITIONS EMULATOR_HIDDEN_FROM_TSAN)
   endif()
-  set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS
-    "-xc++;-march=native;-Wno-unknown-pragmas;-Wno-pedantic;-Wno-shadow;${sanitize}")
-  file(GLOB oracle RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/kernels/cpu/*.cpp)
-  set_source_files_properties(${oracle} PROPERTIES COMPILE_OPTIONS "-O2")
 endfunction()

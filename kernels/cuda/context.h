@@ -39,8 +39,7 @@ class Scratch {
 // The first value of a class or index tensor that watch_range (kernels/gather.h) found out of range, for the host to read
 // when it waits for the device anyway. site 0: none yet.
 struct RangeFault {
-  int site;
-  i64 position, value;
+  i64 site, position, value;
 };
 
 class Cuda {

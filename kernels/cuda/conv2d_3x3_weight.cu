@@ -122,7 +122,7 @@ __global__ void __launch_bounds__(most_threads, 2) conv3x3_weight_kernel(Gradien
   MICA_SHARED_DYNAMIC(float, memory);
   const int packs_in = static_cast<int>(s.by_packs_in.divisor), packs_out = static_cast<int>(s.by_packs_out.divisor);
   float *piece_x = memory, *piece_gy = memory + (s.rows + 2) * s.pitch_x;
-  const int slice = static_cast<int>(blockIdx.x) % (s.slices_in * s.slices_out), part = static_cast<int>(blockIdx.x) / (s.slices_in * s.slices_out);
+  const int block = static_cast<int>(blockIdx.x), slices = s.slices_in * s.slices_out, slice = block % slices, part = block / slices;
   const int in0 = slice % s.slices_in * packs_in * 4, out0 = slice / s.slices_in * packs_out * 4;
   const Role role = role_of(s);
   Sums<width> sums;
@@ -168,12 +168,14 @@ void backward_weight(Cuda& cuda, const Conv2dDims& d, const float* x, const floa
   s.partial = partial.get();
 
   const int threads = static_cast<int>(ceil_div(3 * packs_in * packs_out * s.rows, 32) * 32);
-  const int pieces = (s.rows + 2) * s.pitch_x + s.rows * s.pitch_gy, adding = packs_in * packs_out * 16 * 9 + s.rows * 3 * packs_in * packs_out * 4;
+  const int pieces = (s.rows + 2) * s.pitch_x + s.rows * s.pitch_gy;
+  const int adding = packs_in * packs_out * 16 * 9 + s.rows * 3 * packs_in * packs_out * 4;
   const LaunchShape shape{dim3(static_cast<unsigned>(parts * s.slices_in * s.slices_out)), dim3(static_cast<unsigned>(threads)),
                           static_cast<std::size_t>(std::max(pieces, adding)) * sizeof(float)};
   if (d.c == 1) launch(cuda, "conv2d_backward_weight", conv3x3_weight_kernel<1>, shape, s);
   else launch(cuda, "conv2d_backward_weight", conv3x3_weight_kernel<4>, shape, s);
-  const PartialSums<float> sums{partial.get(), static_cast<unsigned>(parts), static_cast<unsigned>(s.partial_size), gw, static_cast<unsigned>(filters), gb};
+  const PartialSums<float> sums{partial.get(), static_cast<unsigned>(parts), static_cast<unsigned>(s.partial_size),
+                                gw, static_cast<unsigned>(filters), gb};
   add_partial_sums(cuda, "conv2d_backward_weight", sums);
 }
 

@@ -1,7 +1,7 @@
 // Any convolution as a product of matrices (tile_product.h) whose operands are gathered from images as they are needed; with
 // K = kh·kw·(c/groups), for each group:
 //   y [pixels of y × group_out] = patches of x [pixels of y × K]             · filters [K × group_out]
-//   gx[pixels of x × group_in]  = patches of gy [pixels of x × kh·kw·group_out] · filters [kh·kw·group_out × group_in]
+//   gx[pixels of x × group_in]  = patches of gy [pixels of x × L]            · filters [L × group_in],  L = kh·kw·group_out
 //   gw[group_out × K]           = gy [pixels × group_out]ᵀ                   · patches of x [pixels × K]
 // A 1×1 filter's patches are the images themselves. It equals kernels/cpu/conv2d_reference.h but for the order of its sums, and
 // for what lies outside an image, which counts as zeros: zero times an infinite or NaN filter tap or gradient is NaN, where the reference leaves
@@ -132,7 +132,8 @@ struct GradientPatches {
   }
   MICA_DEVICE const T* find(const Pixel& x, unsigned p) const {
     const Tap tap = tap_of(p, g.by_kw, g.by_group_out);
-    const i64 i = output(x.i + g.padding[0] - tap.u * g.dilation[0], 0, g.oh), j = output(x.j + g.padding[1] - tap.v * g.dilation[1], 1, g.ow);
+    const i64 i = output(x.i + g.padding[0] - tap.u * g.dilation[0], 0, g.oh);
+    const i64 j = output(x.j + g.padding[1] - tap.v * g.dilation[1], 1, g.ow);
     return i >= 0 && j >= 0 ? gy + ((x.n * g.oh + i) * g.ow + j) * g.o + tap.channel : nullptr;
   }
   MICA_DEVICE T element(const Pixel& x, unsigned p) const {
@@ -187,11 +188,13 @@ bool is_pointwise(const Conv2dDims& d) {
 template <class T>
 void forward(Cuda& cuda, const Conv2dDims& d, const T* x, const T* w, const T* bias, T* y) {
   const i64 group_in = d.c / d.groups, group_out = d.o / d.groups, pixels = d.n * d.oh * d.ow, k = d.kh * d.kw * group_in;
+  constexpr auto name = "conv2d_forward";
   const auto filters = matrix<true>(w, group_out, k, group_out * k);  // column o of b is row o of w
-  const ProductOutput<T> out{.data = y, .row_step = d.o, .product_step = group_out, .bias = bias, .bias_step = static_cast<unsigned>(group_out)};
-  if (is_pointwise(d)) return product(cuda, "conv2d_forward", pixels, group_out, k, d.groups, matrix<true>(x, pixels, d.c, group_in), filters, out);
+  ProductOutput<T> out{.data = y, .row_step = d.o, .product_step = group_out};
+  out.bias = bias, out.bias_step = static_cast<unsigned>(group_out);
+  if (is_pointwise(d)) return product(cuda, name, pixels, group_out, k, d.groups, matrix<true>(x, pixels, d.c, group_in), filters, out);
   const InputPatches<T> patches{Geometry(d), x, static_cast<unsigned>(pixels), can_pack(x, d.c, group_in)};
-  product(cuda, "conv2d_forward", pixels, group_out, k, d.groups, patches, filters, out);
+  product(cuda, name, pixels, group_out, k, d.groups, patches, filters, out);
 }
 
 template <class T>

@@ -20,9 +20,18 @@ template <class... P>
 void launch(Cuda& cuda, const char* name, void (*kernel)(P...), const LaunchShape& shape, std::type_identity_t<P>... arguments) {
 #ifdef __CUDACC__
   kernel<<<shape.grid, shape.block, shape.shared_bytes, cuda.stream().get()>>>(arguments...);
-  check(cudaGetLastError(), name);
 #else
-  check(emulator::launch(cuda.stream().get(), name, kernel, shape.grid, shape.block, shape.shared_bytes, arguments...), name);
+  (void)emulator::launch(cuda.stream().get(), name, kernel, shape.grid, shape.block, shape.shared_bytes, arguments...);
+#endif
+  check(cudaGetLastError(), name);
+}
+
+// From when the stream gets there, kernels and copies may use the first `usable` of the `size` bytes at p. Enforced in the
+// emulated build under AddressSanitizer only.
+inline void limit_bounds([[maybe_unused]] const Cuda& cuda, [[maybe_unused]] void* p, [[maybe_unused]] std::size_t usable,
+                         [[maybe_unused]] std::size_t size) {
+#ifndef __CUDACC__
+  check(emulator::set_bounds(cuda.stream().get(), p, usable, size), "setting a buffer's bounds");
 #endif
 }
 

@@ -9,9 +9,13 @@ namespace {
 
 constexpr unsigned char canary = 0xA5, unused = 0xFF;  // 0xFF in every byte is NaN for every float type
 
-MICA_DEVICE void note(MemoryFault* fault, MemoryFault::Kind kind, unsigned long long bytes, unsigned long long byte) {
+// Whoever sees damage to the bytes at p looks for the first: so the same one is named every time.
+MICA_BEYOND_BOUNDS MICA_DEVICE void note(MemoryFault* fault, MemoryFault::Kind kind, unsigned long long bytes, const unsigned char* p,
+                                         unsigned char whole) {
   if (atomicCAS(&fault->kind, MemoryFault::none, kind) != MemoryFault::none) return;
-  fault->bytes = bytes, fault->byte = byte;
+  unsigned long long first = 0;
+  while (p[first] == whole) ++first;
+  fault->bytes = bytes, fault->byte = first;
 }
 
 // As many buffers as fit into a kernel's arguments; a block of canary_bytes threads looks at one.
@@ -22,15 +26,15 @@ struct Batch {
 
 MICA_BEYOND_BOUNDS __global__ void check_canaries_kernel(Batch batch, MemoryFault* fault) {
   const GuardedBuffer& b = batch.buffers[blockIdx.x];
-  if (b.block[b.bytes + threadIdx.x] != canary) note(fault, MemoryFault::past_end, b.bytes, threadIdx.x);
+  if (b.block[b.bytes + threadIdx.x] != canary) note(fault, MemoryFault::past_end, b.bytes, b.block + b.bytes, canary);
 }
 
-// 16 bytes a thread and step; the last byte that is not NaN is as good as the first.
+// 16 bytes a thread and step.
 __global__ void check_unused_kernel(GuardedBuffer b, unsigned packs, MemoryFault* fault) {
   for (unsigned p = first_item(); p < packs; p += item_step()) {
     const auto pack = load_pack(reinterpret_cast<const unsigned*>(b.block) + p * Pack<unsigned>::size);
     for (const unsigned word : pack.at)
-      if (word != ~0u) return note(fault, MemoryFault::after_free, b.bytes, p * 16ull);
+      if (word != ~0u) return note(fault, MemoryFault::after_free, b.bytes, b.block, unused);
   }
 }
 
@@ -58,10 +62,6 @@ void check_unused(Cuda& cuda, const GuardedBuffer& b, MemoryFault* fault) {
   launch(cuda, "check_unused", check_unused_kernel, grid_for(cuda, packs), b, static_cast<unsigned>(packs), fault);
 }
 
-void set_bounds([[maybe_unused]] Cuda& cuda, [[maybe_unused]] const GuardedBuffer& b, [[maybe_unused]] std::size_t usable) {
-#ifndef __CUDACC__
-  check(emulator::set_bounds(cuda.stream().get(), b.block, usable, b.size), "setting a buffer's bounds");
-#endif
-}
+void set_bounds(Cuda& cuda, const GuardedBuffer& b, std::size_t usable) { limit_bounds(cuda, b.block, usable, b.size); }
 
 }  // namespace mica::kernels

@@ -1,7 +1,9 @@
 #include <mica/kernels/cuda/reduction.h>
 #include <mica/kernels/reduce.h>
 
+#include <cstdint>
 #include <limits>
+#include <type_traits>
 
 namespace mica::kernels {
 namespace {
@@ -23,7 +25,7 @@ struct Sum {
 template <class T>
 struct Candidate {
   T value;
-  unsigned where;
+  std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t> where;  // as large as T: no byte is left unwritten
 };
 
 template <class T, bool largest>

@@ -33,9 +33,13 @@ inline Walk<2> in_memory_order_of_x(const Region& kept, const Region& also = {})
   std::array<Dimension, max_rank> dims{};
   int rank = 0;
   i64 number = 1;
-  for (int dim = kept.rank - 1; dim >= 0; number *= kept.sizes[dim--]) dims[rank++] = {kept.sizes[dim], kept.strides[dim], number};
-  for (int dim = also.rank - 1; dim >= 0; --dim) dims[rank++] = {also.sizes[dim], also.strides[dim], 0};
-  std::sort(dims.begin(), dims.begin() + rank, [](const Dimension& a, const Dimension& b) { return a.stride > b.stride; });
+  const auto insert = [&](const Dimension& d) {
+    int at = rank++;
+    for (; at > 0 && dims[at - 1].stride < d.stride; --at) dims[at] = dims[at - 1];
+    dims[at] = d;
+  };
+  for (int dim = kept.rank - 1; dim >= 0; number *= kept.sizes[dim--]) insert({kept.sizes[dim], kept.strides[dim], number});
+  for (int dim = also.rank - 1; dim >= 0; --dim) insert({also.sizes[dim], also.strides[dim], 0});
   Sizes sizes{}, strides{}, numbers{};
   for (int dim = 0; dim < rank; ++dim) sizes[dim] = dims[dim].size, strides[dim] = dims[dim].stride, numbers[dim] = dims[dim].number;
   return Walk<2>(rank, sizes, {strides, numbers});

@@ -20,6 +20,8 @@ struct Buffer {
 // failure also shows in cudaGetLastError().
 cudaError_t enqueue(cudaStream_t stream, const char* name, std::vector<Buffer> buffers, std::function<void()> body);
 
+cudaError_t refuse_call(cudaError_t error);  // returned, and remembered for cudaGetLastError()
+
 // From when the stream gets there, AddressSanitizer lets device code use the first `usable` of the `size` bytes at p; the rest is
 // out of bounds. Nothing without AddressSanitizer.
 cudaError_t set_bounds(cudaStream_t stream, void* p, std::size_t usable, std::size_t size);

@@ -16,8 +16,8 @@ struct sigaction previous;
 
 void explain(const Block& b, const char* address) {
   char where[160], thread[120] = "";
-  std::snprintf(where, sizeof where, "%p: byte %td of %s%s allocation #%d (%zu bytes)", static_cast<const void*>(address), address - b.begin,
-                b.live ? "" : "freed ", b.device ? "device" : "pinned", b.id, b.size);
+  std::snprintf(where, sizeof where, "%p: byte %td of %s%s allocation #%d (%zu bytes)", static_cast<const void*>(address),
+                address - b.begin, b.live ? "" : "freed ", b.device ? "device" : "pinned", b.id, b.size);
   if (Fibre::running())
     std::snprintf(thread, sizeof thread, " in block (%u,%u,%u) thread (%u,%u,%u)", here.block.x, here.block.y, here.block.z, here.thread.x,
                   here.thread.y, here.thread.z);

@@ -37,9 +37,9 @@ __attribute__((naked, noinline, no_sanitize("address", "undefined"))) static voi
 void Fibre::prepare() {
   static unsigned made = 0;  // stacks begin at different places, or they would all share one set of the cache
   auto** top = reinterpret_cast<void**>(stack_ + stack_bytes - made++ % 32 * 128) - 1;
-  *top-- = nullptr;                          // no caller
-  *top = reinterpret_cast<void*>(&begin);    // what ret takes up
-  stack_pointer_ = top - 6;                  // six registers
+  *top-- = nullptr;                        // no caller
+  *top = reinterpret_cast<void*>(&begin);  // what ret takes up
+  stack_pointer_ = top - 6;                // six registers
 }
 #else
 void Fibre::prepare() {

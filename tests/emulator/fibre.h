@@ -23,7 +23,7 @@ class Fibre {
   // Called by the scheduler; returns when the fibre gives way. `ordered`: ThreadSanitizer counts all that the scheduler did
   // before as done before.
   void resume(bool ordered);
-  static void give_way();  // called on a fibre
+  static void give_way();   // called on a fibre
   static Fibre* running();  // null: the scheduler
 
   static constexpr std::size_t stack_bytes = (tsan::on ? 128 : 64) << 10;

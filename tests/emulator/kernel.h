@@ -28,8 +28,8 @@ T& shared(const void* key, std::size_t alignment = alignof(T)) {
 }  // namespace emulator
 
 // One variable for all threads of the block, known by the address of a static one beside it: in a template, one of each instance.
-#define MICA_SHARED(T, name, dims)  \
-  static char emulator_key_##name;  \
+#define MICA_SHARED(T, name, dims) \
+  static char emulator_key_##name; \
   auto& name = emulator::shared<T dims>(&emulator_key_##name)
 #define MICA_SHARED_ALIGNED(bytes, T, name, dims) \
   static char emulator_key_##name;                \

@@ -4,11 +4,6 @@
 #include "runtime.h"
 
 namespace emulator {
-namespace {
-
-Order another(Order order) { return order == Order::forward ? Order::reverse : order == Order::reverse ? Order::forward : Order::random; }
-
-}  // namespace
 
 bool valid(const dim3& grid, const dim3& block, std::size_t dynamic_bytes) {
   const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
@@ -19,12 +14,12 @@ bool valid(const dim3& grid, const dim3& block, std::size_t dynamic_bytes) {
 void run_kernel(const Kernel& kernel) {
   static std::uint64_t launches = 0;  // no two launches run in the same random order
   const Options& options = runtime().options;
-  Random random(options.order_seed * 1'000'003u + launches++);
-  if (!options.rerun || tsan::on) return multiprocessor().run(kernel, options.order, random);
+  const std::uint64_t seed = Random(options.order_seed).next() + Random(launches++).next();
+  if (!options.rerun || tsan::on) return multiprocessor().run(kernel, {options.order, seed, false});
   Recording recording;
-  multiprocessor().run(kernel, options.order, random);
+  multiprocessor().run(kernel, {options.order, seed, false});
   recording.rewind();
-  multiprocessor().run(kernel, another(options.order), random);
+  multiprocessor().run(kernel, {options.order, seed, true});
   if (const auto difference = recording.difference())
     throw KernelError("its results depend on the order in which blocks and warps run: blocks race, or a barrier is missing; byte " +
                       std::to_string(difference->byte) + " of device allocation #" + std::to_string(difference->block->id) + " (" +

@@ -1,6 +1,6 @@
 // Starting a kernel: it becomes work of the stream, and runs when the stream gets that far. Unless EMULATOR_RERUN=0, every
-// kernel then runs twice, in two orders of its blocks, warps and lanes and from the same memory: if they leave different bits, its
-// blocks race with one another or a barrier is missing, and the launch fails. Memory in which a kernel used atomicCAS or
+// kernel then runs twice, in an order of its blocks, warps and lanes and in its reverse, from the same memory: if they leave different
+// bits, its blocks race with one another or a barrier is missing, and the launch fails. Memory in which a kernel used atomicCAS or
 // atomicExch is not compared: they let the first comer win.
 #pragma once
 
@@ -22,7 +22,7 @@ void run_kernel(const Kernel& kernel);  // now; throws KernelError
 template <class... P>
 cudaError_t launch(cudaStream_t stream, const char* name, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t dynamic_bytes,
                    std::type_identity_t<P>... arguments) {
-  if (!valid(grid, block, dynamic_bytes)) return cudaErrorInvalidConfiguration;
+  if (!valid(grid, block, dynamic_bytes)) return refuse_call(cudaErrorInvalidConfiguration);
   std::vector<Buffer> buffers;
   const auto note = [&](const auto& argument) {
     if constexpr (std::is_pointer_v<std::decay_t<decltype(argument)>>)

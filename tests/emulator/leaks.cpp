@@ -8,7 +8,6 @@
 #include <cstdlib>
 
 namespace emulator {
-namespace {
 
 void report_leaks() {
   Runtime& r = runtime();
@@ -25,8 +24,4 @@ void report_leaks() {
   if (leaked) std::fflush(nullptr), _exit(23);
 }
 
-// Registered before the first ordinary static is constructed, so it runs after the last one is destroyed.
-__attribute__((constructor(101))) void register_leak_report() { std::atexit(report_leaks); }
-
-}  // namespace
 }  // namespace emulator

@@ -31,8 +31,8 @@ struct Block {
   char* begin = nullptr;   // what the program sees, aligned to 256 bytes
   std::size_t size = 0;
   std::vector<HostUse> in_flight{};
-  Open open = Open::closed;                      // to running work
-  std::unique_ptr<char[]> before{}, after{};    // of a Recording
+  Open open = Open::closed;                   // to running work
+  std::unique_ptr<char[]> before{}, after{};  // of a Recording
   bool any_order = false;
 };
 

@@ -18,19 +18,20 @@ Multiprocessor& multiprocessor() {
 
 // ---- grids and blocks ----
 
-void Multiprocessor::run(const Kernel& kernel, Order order, Random& random) {
-  kernel_ = &kernel, order_ = order, random_ = &random;
+void Multiprocessor::run(const Kernel& kernel, const Turns& turns) {
+  kernel_ = &kernel, turns_ = turns, random_ = Random(turns.seed);
   count_ = kernel.block.x * kernel.block.y * kernel.block.z, warps_ = (count_ + warp_size - 1) / warp_size;
   here.block_size = kernel.block, here.grid_size = kernel.grid;
   error_.clear();
   shared_.begin_launch();
   const std::uint64_t blocks = std::uint64_t{kernel.grid.x} * kernel.grid.y * kernel.grid.z;
-  Permutation places(order, blocks, random);
+  Permutation places(turns, blocks, random_);
   try {
     for (std::uint64_t i = 0; i < blocks; ++i) {
       const std::uint64_t place = places.next(), row = place / kernel.grid.x;
       here.block = {static_cast<unsigned>(place % kernel.grid.x), static_cast<unsigned>(row % kernel.grid.y),
                     static_cast<unsigned>(row / kernel.grid.y)};
+      random_ = Random(turns.seed + place);
       run_block();
     }
   } catch (...) {
@@ -71,7 +72,7 @@ void Multiprocessor::begin_block() {
 }
 
 void Multiprocessor::begin_orders() {
-  Permutation warps(order_, warps_, *random_), lanes(order_, warp_size, *random_);
+  Permutation warps(turns_, warps_, random_), lanes(turns_, warp_size, random_);
   for (unsigned w = 0; w < warps_; ++w) warp_order_[w] = static_cast<unsigned>(warps.next());
   for (unsigned& lane : lane_order_) lane = static_cast<unsigned>(lanes.next());
   turn_ = lane_ = 0;
@@ -81,7 +82,7 @@ void Multiprocessor::begin_orders() {
 Thread* Multiprocessor::next() {
   for (unsigned without = 0; without < warps_;) {
     const unsigned warp = warp_order_[turn_];
-    const bool interrupted = lane_ == warp_size && order_ == Order::random && random_->one_in(4);
+    const bool interrupted = lane_ == warp_size && turns_.order == Order::random && random_.one_in(4);
     if (lane_ == warp_size) lane_ = 0;
     if (ready_[warp] == 0 || interrupted) {
       without = ready_[warp] == 0 ? without + 1 : 0;
@@ -157,8 +158,8 @@ void Multiprocessor::make_ready(Thread& thread) {
 }
 
 void Multiprocessor::before_atomic() {
-  if (++atomics_ > 1u << 26) fail("no progress after 2^26 atomics in one block: does it wait for a block that is not running?");
-  if (order_ == Order::random ? random_->one_in(4) : atomics_ % 4096 == 0) Fibre::give_way();
+  if (++atomics_ > 1u << 22) fail("no progress after 2^22 atomics in one block: does it wait for a block that is not running?");
+  if (turns_.order == Order::random ? random_.one_in(4) : atomics_ % 4096 == 0) Fibre::give_way();
 }
 
 // ---- barriers ----
@@ -224,8 +225,10 @@ void Multiprocessor::stuck() {
   for (unsigned i = 0; i < count_; ++i) {
     const Thread& thread = threads_[i];
     if (thread.state == State::done) continue;
-    if (thread.state == State::at_barrier) std::snprintf(text, sizeof text, "__syncthreads, %s:%u", thread.place.file_name(), thread.place.line());
-    else std::snprintf(text, sizeof text, "a warp function with mask %08x, %s:%u", thread.mask, thread.place.file_name(), thread.place.line());
+    if (thread.state == State::at_barrier)
+      std::snprintf(text, sizeof text, "__syncthreads, %s:%u", thread.place.file_name(), thread.place.line());
+    else
+      std::snprintf(text, sizeof text, "a warp function with mask %08x, %s:%u", thread.mask, thread.place.file_name(), thread.place.line());
     auto& [n, first] = waiting[text];
     if (n++ == 0) first = thread.index;
   }

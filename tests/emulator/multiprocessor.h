@@ -59,13 +59,13 @@ struct Thread {
   std::uint64_t given = 0, received = 0;
   WarpFunction function{};
   unsigned mask = 0;
-  int source = 0;        // lane that a shuffle reads
+  int source = 0;       // lane that a shuffle reads
   void* tag = nullptr;  // of a warp function, for ThreadSanitizer
 };
 
 class Multiprocessor {
  public:
-  void run(const Kernel& kernel, Order order, Random& random);  // throws KernelError
+  void run(const Kernel& kernel, const Turns& turns);  // throws KernelError
 
   // Called by CUDA threads.
   struct Votes {
@@ -99,8 +99,8 @@ class Multiprocessor {
   void abandon();
 
   const Kernel* kernel_ = nullptr;
-  Order order_{};
-  Random* random_ = nullptr;
+  Turns turns_{};
+  Random random_{0};  // begins anew with each block
   Thread threads_[most_threads];
   Thread *current_ = nullptr, *handed_over_ = nullptr;
   unsigned count_ = 0, warps_ = 0, done_ = 0;

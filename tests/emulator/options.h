@@ -19,7 +19,7 @@ struct Options {
   unsigned schedule_seed = 1;
   Order order = Order::random;  // EMULATOR_ORDER=forward|reverse|random:<seed>
   unsigned order_seed = 1;
-  bool rerun = true;                               // EMULATOR_RERUN=0: kernels run in one order only
+  bool rerun = true;                                // EMULATOR_RERUN=0: kernels run in one order only
   std::size_t device_bytes = std::size_t{1} << 30;  // EMULATOR_DEVICE_BYTES
 };
 Options options_from_environment();

@@ -3,6 +3,7 @@
 #include "report.h"
 #include "sanitizers.h"
 
+#include <cstdlib>
 #include <exception>
 #include <utility>
 
@@ -70,6 +71,9 @@ Runtime& runtime() {
   static Runtime& one = *new Runtime;  // outlives every static destructor
   return one;
 }
+
+// Registered before the first ordinary static is constructed, so it runs after the last one is destroyed.
+__attribute__((constructor(101))) static void register_leak_report() { std::atexit(report_leaks); }
 
 // ---- running ----
 
@@ -146,6 +150,10 @@ cudaError_t enqueue(cudaStream_t stream, const char* name, std::vector<Buffer> b
     if (fault && !is_sticky(fault)) return fault;
     return submit(s, {name, body, buffers, {}, {}, fault});
   });
+}
+
+cudaError_t refuse_call(cudaError_t error) {
+  return api([&] { return error; });
 }
 
 cudaError_t set_bounds(cudaStream_t stream, void* p, std::size_t usable_bytes, std::size_t size) {

@@ -50,6 +50,8 @@ struct Runtime {
 };
 Runtime& runtime();
 
+void report_leaks();  // when the program ends
+
 cudaError_t submit(CUstream_st& stream, Work work);  // queues, or records into the stream's capture
 bool pending(const Mark& mark);
 void advance(const Mark& mark);   // runs one operation that the mark needs

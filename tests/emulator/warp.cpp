@@ -11,12 +11,18 @@ constexpr unsigned warp_size = 32;
 
 unsigned combined(WarpFunction function, unsigned a, unsigned b) {
   switch (function) {
-    case WarpFunction::add: return a + b;
-    case WarpFunction::minimum: return std::min(a, b);
-    case WarpFunction::maximum: return std::max(a, b);
-    case WarpFunction::bit_and: return a & b;
-    case WarpFunction::bit_or: return a | b;
-    default: return a ^ b;
+    case WarpFunction::add:
+      return a + b;
+    case WarpFunction::minimum:
+      return std::min(a, b);
+    case WarpFunction::maximum:
+      return std::max(a, b);
+    case WarpFunction::bit_and:
+      return a & b;
+    case WarpFunction::bit_or:
+      return a | b;
+    default:
+      return a ^ b;
   }
 }
 
@@ -28,7 +34,8 @@ std::uint64_t Multiprocessor::warp_function(WarpFunction function, unsigned mask
   Thread* const warp = &self - lane;
   unsigned& waiting = waiting_[self.number / warp_size];
   if (!(mask >> lane & 1)) fail("%s:%u: lane %u is not in its own mask %08x", place.file_name(), place.line(), lane, mask);
-  if (lanes < warp_size && mask >> lanes) fail("%s:%u: mask %08x names lanes that the block does not have", place.file_name(), place.line(), mask);
+  if (lanes < warp_size && mask >> lanes)
+    fail("%s:%u: mask %08x names lanes that the block does not have", place.file_name(), place.line(), mask);
   void*& tag = warp[std::countr_zero(mask)].tag;
   if (tsan::on && !(waiting & mask)) tag = shared_.fresh_tag();
   void* const own_tag = tag;
@@ -60,7 +67,9 @@ void Multiprocessor::complete(Thread* warp, Thread& last) {
     if (last.function == WarpFunction::shuffle && !(last.mask >> lane.source & 1))
       fail("%s:%u: lane %u shuffles from lane %d, which is not in mask %08x", last.place.file_name(), last.place.line(),
            lane.number % warp_size, lane.source, last.mask);
-    lane.received = last.function == WarpFunction::shuffle ? warp[lane.source].given : last.function == WarpFunction::ballot ? ballot : result;
+    lane.received = last.function == WarpFunction::shuffle  ? warp[lane.source].given
+                    : last.function == WarpFunction::ballot ? ballot
+                                                            : result;
     make_ready(lane);
   }
 }

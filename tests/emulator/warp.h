@@ -61,9 +61,9 @@ T __shfl_up_sync(unsigned mask, T value, unsigned by, int width = 32, const emul
   return emulator::shuffle(mask, value, source < (lane & ~(width - 1)) ? lane : source, at);
 }
 
-#define EMULATOR_REDUCE(name, function)                                                                                        \
-  inline unsigned name(unsigned mask, unsigned value, const emulator::Place& at = emulator::Place::current()) {                \
-    return emulator::warp(emulator::WarpFunction::function, mask, value, at);                                                  \
+#define EMULATOR_REDUCE(name, function)                                                                         \
+  inline unsigned name(unsigned mask, unsigned value, const emulator::Place& at = emulator::Place::current()) { \
+    return emulator::warp(emulator::WarpFunction::function, mask, value, at);                                   \
   }
 EMULATOR_REDUCE(__reduce_add_sync, add)
 EMULATOR_REDUCE(__reduce_min_sync, minimum)

@@ -14,8 +14,8 @@ namespace {
 struct Size {
   std::int64_t rows, channels, offset;  // x begins `offset` elements after an aligned address
 };
-const Size sizes[] = {{1, 1, 0},    {2, 3, 0},     {7, 4, 0},     {100003, 1, 0}, {5003, 2, 1}, {20011, 16, 0}, {20011, 16, 1},
-                      {9001, 64, 0}, {4099, 33, 0}, {6, 1000, 0}, {700, 130, 2},  {3, 4097, 0}, {1031, 36, 0},  {40009, 8, 4}};
+const Size sizes[] = {{1, 1, 0},    {2, 3, 0},     {7, 4, 0},     {large(100003), 1, 0}, {large(5003), 2, 1}, {large(20011), 16, 0}, {large(20011), 16, 1},
+                      {large(9001), 64, 0}, {large(4099), 33, 0}, {6, 1000, 0}, {700, 130, 2},  {3, 4097, 0}, {1031, 36, 0},  {large(40009), 8, 4}};
 
 std::string text(const Size& s) { return std::to_string(s.rows) + "×" + std::to_string(s.channels) + " from " + std::to_string(s.offset) + " on"; }
 

@@ -2,19 +2,13 @@
 // several stages.
 #pragma once
 
+#include "../no_device.h"
 #include "../ops/agreement.h"
 
 #include <mica/core/dispatch.h>
 #include <mica/core/random.h>
 
 namespace mica::test {
-
-// Says so where there is no device, and then runs nothing.
-inline bool no_cuda_device() {
-  const std::string reason = why_no_cuda();
-  if (!reason.empty()) WARN("skipped: " << reason);
-  return !reason.empty();
-}
 
 // n random values in memory order; whole numbers from −3 to 3, so that sums are exact and many are equal, where `integers`.
 inline Tensor random_values(std::int64_t n, DType dtype, bool integers, const char* name) {

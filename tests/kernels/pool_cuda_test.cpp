@@ -23,7 +23,7 @@ const Window windows[] = {
     {{3, 3}, {1, 2}, {1, 0}}, {{2, 3}, {2, 1}, {1, 1}, {2, 2}},       {{2, 2}, {2, 2}, {0, 0}, {3, 2}}};
 
 // n×h×w×c
-const std::array<std::int64_t, 4> images[] = {{3, 8, 12, 16}, {2, 7, 9, 3}, {1, 9, 7, 1}, {2, 13, 13, 4}, {40, 14, 14, 8}, {0, 7, 7, 4}};
+const std::array<std::int64_t, 4> images[] = {{3, 8, 12, 16}, {2, 7, 9, 3}, {1, 9, 7, 1}, {2, 13, 13, 4}, {12, 14, 14, 8}, {0, 7, 7, 4}};
 
 Pool2dDims dims(const std::array<std::int64_t, 4>& image, const Window& w) {
   const auto [n, height, width, c] = image;
@@ -53,7 +53,7 @@ void check_average(const Pool2dDims& d, const AveragePool& rule) {
 }  // namespace
 
 TEST_CASE("max pooling on CUDA equals the CPU's to the bit", "[cuda][kernels]") {
-  if (no_cuda_device()) return;
+  if (no_device()) return;
   for (const auto& image : images) for (const Window& w : windows) for_each_floating([&](auto t, DType dtype, double) {
     using T = decltype(t);
     const Pool2dDims d = dims(image, w);
@@ -72,7 +72,7 @@ TEST_CASE("max pooling on CUDA equals the CPU's to the bit", "[cuda][kernels]") 
 }
 
 TEST_CASE("average pooling on CUDA equals the CPU's", "[cuda][kernels]") {
-  if (no_cuda_device()) return;
+  if (no_device()) return;
   for (const auto& image : images) {
     for (Window w : windows) {
       w.dilation = {1, 1};

@@ -228,6 +228,7 @@ TEST_CASE("padding and dilation close to 2^31 do not overflow on CUDA", "[cuda]"
   const i64 far = kernels::largest_window;
   check({1, 2, 1, 3, 3, {2, 1}, {far / 2 + 1, 0}, {far, 1}, {far, 1}}, everything, 0);
   check({1, 4, 2, 2, 4, {1, 1}, {far, 0}, {far, 1}}, everything, 0);
+  check({1, 4, 5, 2, 4, {1, 1}, {far, 0}, {(i64{1} << 30) + 1, 1}}, everything, 0);  // a position that Divider cannot divide
 }
 
 TEST_CASE("matrix products on CUDA equal the definition with every tile and layout", "[cuda]") {

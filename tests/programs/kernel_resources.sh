@@ -24,7 +24,7 @@ kernels | awk -v bounds="$bounds" '
   BEGIN {
     while ((getline line < bounds) > 0) {
       if (line ~ /^#/ || line ~ /^ *$/) continue
-      split(line, part, " +"); file[++n] = part[1]; kernel[n] = part[2]; registers[n] = part[3]; shared[n] = part[4]
+      split(line, part, " +"); file[++n] = part[1]; kernel[n] = part[2]; gsub("~", " ", kernel[n]); registers[n] = part[3]; shared[n] = part[4]
     }
   }
   {
