@@ -97,6 +97,7 @@ std::string CudaDevice::finish_watched() {
 // ---- all devices ----
 
 void CudaDevice::close() noexcept {
+  if (context) (void)cudaStreamSynchronize(context->stream().get());  // copies may still use the staging buffers
   staging_ = {};
   fault_.reset();
   allocator.unwatch();
