@@ -1,5 +1,6 @@
 #include <mica/core/context.h>
 #include <mica/core/error.h>
+#include <mica/core/settings.h>
 
 #include <fmt/format.h>
 
@@ -26,12 +27,10 @@ std::atomic<int>& threads_setting() {
   return threads;
 }
 
-std::atomic<Policy> policy_setting = Policy::automatic;
-
 }  // namespace
 
 kernels::Cpu& cpu_context() {
-  thread_local kernels::Cpu context(threads_setting(), policy_setting);
+  thread_local kernels::Cpu context(threads_setting(), settings());
   return context;
 }
 
@@ -43,12 +42,5 @@ void set_num_threads(int threads) {
 }
 
 int num_threads() { return cpu_context().threads(); }
-
-void set_policy(Policy policy) {
-  policy_setting = policy;
-  cpu_context().set_policy(policy);
-}
-
-Policy policy() { return cpu_context().policy(); }
 
 }  // namespace mica

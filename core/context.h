@@ -14,10 +14,4 @@ kernels::Cuda& cuda_context(Device device);  // in builds with CUDA
 void set_num_threads(int threads);
 int num_threads();
 
-// Which implementation CPU ops use from now on, where there are several: see kernels::Policy. It reaches threads as
-// set_num_threads does.
-using kernels::Policy;
-void set_policy(Policy policy);
-Policy policy();
-
 }  // namespace mica

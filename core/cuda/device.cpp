@@ -1,6 +1,7 @@
 #include <mica/core/context.h>
 #include <mica/core/cuda/device.h>
 #include <mica/core/error.h>
+#include <mica/core/settings.h>
 
 #include <fmt/format.h>
 
@@ -19,7 +20,7 @@ constexpr std::size_t staging_bytes = std::size_t{1} << 20;
 
 CudaDevice::CudaDevice(int index) : allocator(index) {
   check(cudaSetDevice(index), "choosing a device");
-  context = std::make_unique<kernels::Cuda>(index, allocator);
+  context = std::make_unique<kernels::Cuda>(index, allocator, settings());
   allocator.watch(*context);
 }
 

@@ -6,7 +6,7 @@
 
 namespace mica::kernels {
 
-Cpu::Cpu(int threads, Policy policy) : threads_(threads), policy_(policy), primitives_(std::make_unique<PrimitiveCache>()) {
+Cpu::Cpu(int threads, const Settings& settings) : threads_(threads), settings_(settings), primitives_(std::make_unique<PrimitiveCache>()) {
   set_threads(threads);
 }
 

@@ -2,23 +2,18 @@
 // first argument and allocate nothing themselves. A context belongs to one calling thread.
 #pragma once
 
+#include <mica/kernels/settings.h>
+
 #include <cstddef>
 #include <memory>
 
 namespace mica::kernels {
 
-// Which of an op's implementations runs, where there are several.
-enum class Policy {
-  automatic,  // the one that was measured to be faster
-  native,     // our own
-  library,    // oneDNN's wherever it can do the op and the build has it
-};
-
 class PrimitiveCache;  // kernels/cpu/onednn.h; empty in a build without oneDNN
 
 class Cpu {
  public:
-  explicit Cpu(int threads, Policy policy = Policy::automatic);
+  Cpu(int threads, const Settings& settings);
   ~Cpu();
   Cpu(const Cpu&) = delete;
   Cpu& operator=(const Cpu&) = delete;
@@ -26,8 +21,7 @@ class Cpu {
   int threads() const { return threads_; }
   void set_threads(int threads);  // >= 1
 
-  Policy policy() const { return policy_; }
-  void set_policy(Policy policy) { policy_ = policy; }
+  const Settings& settings() const { return settings_; }
 
   // At least `bytes`, aligned to 64, contents undefined, valid until the next call of scratch().
   void* scratch(std::size_t bytes);
@@ -37,7 +31,7 @@ class Cpu {
 
  private:
   int threads_;
-  Policy policy_;
+  const Settings& settings_;
   void* scratch_ = nullptr;
   std::size_t scratch_bytes_ = 0;
   std::unique_ptr<PrimitiveCache> primitives_;

@@ -29,8 +29,9 @@ enum class Kernel { reference, onednn, winograd, direct };
 
 Kernel choose(const Cpu& cpu, const Conv2dDims& d, bool need_gx) {
   const bool direct_can = direct::applies(d) && (d.kh == 1 || !need_gx);
-  const bool automatic = cpu.policy() == Policy::automatic && has_onednn;
-  if (cpu.policy() == Policy::library) return Kernel::onednn;
+  const Policy policy = cpu.settings().policy(LibraryOp::conv2d);
+  const bool automatic = policy == Policy::automatic && has_onednn;
+  if (policy == Policy::library) return Kernel::onednn;
   if (automatic ? winograd::is_faster(d) : winograd::applies(d)) return Kernel::winograd;
   if (direct_can && (!automatic || direct::is_faster(d))) return Kernel::direct;
   return automatic ? Kernel::onednn : Kernel::reference;

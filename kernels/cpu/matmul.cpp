@@ -39,7 +39,7 @@ void matmul(Cpu& cpu, const MatmulDims& d, const float* a, const float* b, const
 
 void matmul(Cpu& cpu, const MatmulDims& d, const float* a, const float* b, const float* bias, float* c) {
   const bool empty = d.batch * d.m * d.n * d.k == 0;  // oneDNN's answer to k = 0 is not defined
-  if (empty || cpu.policy() == Policy::native) return matmul_reference(cpu, d, a, b, bias, c);
+  if (empty || cpu.settings().policy(LibraryOp::matmul) == Policy::native) return matmul_reference(cpu, d, a, b, bias, c);
   using dnnl::memory;
   constexpr auto f32 = memory::data_type::f32;
   PrimitiveCache& cache = cpu.primitives();

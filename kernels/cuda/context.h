@@ -1,12 +1,14 @@
-// What a CUDA kernel may use: a stream, scratch memory of that stream, and facts about the device. One context a device;
+// What a CUDA kernel may use: a stream, scratch memory of that stream, libraries, and facts about the device. One context a device;
 // all its work is on one stream, in the order in which it is submitted.
 #pragma once
 
 #include <mica/kernels/cuda/handles.h>
 #include <mica/kernels/dims.h>
+#include <mica/kernels/settings.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace mica::kernels {
 
@@ -42,13 +44,21 @@ struct RangeFault {
   i64 site, position, value;
 };
 
+class Cublas;  // kernels/cuda/cublas.h
+class Cudnn;   // kernels/cuda/cudnn.h
+
 class Cuda {
  public:
-  Cuda(int device, DeviceMemory& memory);
+  Cuda(int device, DeviceMemory& memory, const Settings& settings);
 
   int device() const { return device_; }
   const Stream& stream() const { return stream_; }
   int multiprocessors() const { return multiprocessors_; }
+  const Settings& settings() const { return settings_; }
+
+  // Made at the first call; null where the library cannot be used, and why_no_cublas() or why_no_cudnn() says why.
+  Cublas* cublas();
+  Cudnn* cudnn();
 
   // const auto partial = cuda.scratch<double>(blocks);
   template <class T> Scratch<T> scratch(i64 count) { return Scratch<T>(memory_, count); }
@@ -59,9 +69,12 @@ class Cuda {
  private:
   int device_;
   int multiprocessors_ = 0;
+  const Settings& settings_;
   Stream stream_;
   DeviceMemory& memory_;
   Scratch<RangeFault> range_fault_;
+  std::shared_ptr<Cublas> cublas_;  // shared, because these know how to delete what is declared only
+  std::shared_ptr<Cudnn> cudnn_;
 };
 
 // Whether the device takes these kernels: cudaSuccess, or why not (no code for it, in use by another program, …).

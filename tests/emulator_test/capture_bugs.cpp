@@ -67,7 +67,7 @@ std::vector<Program> capture_bugs() {
        }},
       {"forked stream that never joins a capture", "cudaErrorStreamCaptureUnjoined", always,
        [](Bench& b, bool bug) {
-         Cuda side(0, b.memory);
+         Cuda side(0, b.memory, b.settings);
          const mica::kernels::Scratch<float> copy(b.memory, 64);
          mica::kernels::Event fork, join;
          Graph graph(b.cuda, [&] {

@@ -31,7 +31,7 @@ std::vector<Program> order() {
        }},
       {"missing wait between streams", "wrong result", late,
        [](Bench& b, bool bug) {
-         Cuda consumer(0, b.memory);
+         Cuda consumer(0, b.memory, b.settings);
          const Scratch<float> copy(b.memory, 64);
          mica::kernels::Event ready;
          fill(b.cuda, b.d, 2.5f, 64);
@@ -42,7 +42,7 @@ std::vector<Program> order() {
        }},
       {"kernel on the wrong stream", "wrong result", late,
        [](Bench& b, bool bug) {
-         Cuda other(0, b.memory);
+         Cuda other(0, b.memory, b.settings);
          fill(b.cuda, b.d, 1, 64);
          fill(bug ? other : b.cuda, b.d, 3, 64);
          expect(host(b.cuda, b.d, 64)[0] == 3, "wrong result");
@@ -109,7 +109,7 @@ std::vector<Program> memory() {
        }},
       {"memory handed to another stream while in use", "wrong result", late,
        [](Bench& b, bool bug) {
-         Cuda other(0, b.memory);
+         Cuda other(0, b.memory, b.settings);
          fill(b.cuda, b.d, 1, 64);  // the old owner; b.d then goes to the new one, whose work may come first
          fill(bug ? other : b.cuda, b.d, 2, 64);
          (bug ? other : b.cuda).stream().synchronize();

@@ -26,7 +26,7 @@ void PlainMemory::free(void* pointer, std::size_t) noexcept {
   (void)cudaFree(pointer);
 }
 
-Bench::Bench() : cuda(0, memory), array(memory, 64), d(array.get()) {}
+Bench::Bench() : cuda(0, memory, settings), array(memory, 64), d(array.get()) {}
 
 void fill(Cuda& cuda, float* p, float value, int n) {
   launch(cuda, "fill", fill_kernel, mica::kernels::grid_for(cuda, n, 32), n, value, p);

@@ -20,6 +20,7 @@ struct PlainMemory final : mica::kernels::DeviceMemory {
 struct Bench {
   Bench();
   PlainMemory memory;
+  mica::kernels::Settings settings;
   mica::kernels::Cuda cuda;
   mica::kernels::Scratch<float> array;
   float* d;

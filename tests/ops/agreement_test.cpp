@@ -4,6 +4,7 @@
 
 #include <mica/core/autograd.h>
 #include <mica/core/context.h>
+#include <mica/core/settings.h>
 
 #include <fmt/format.h>
 

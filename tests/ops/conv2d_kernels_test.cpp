@@ -7,6 +7,7 @@
 #include <mica/core/context.h>
 #include <mica/core/ops/conv2d.h>
 #include <mica/core/random.h>
+#include <mica/core/settings.h>
 #include <mica/kernels/cpu/conv2d_direct.h>
 #include <mica/kernels/cpu/conv2d_winograd.h>
 #include <mica/kernels/cpu/vector.h>

@@ -8,13 +8,6 @@ namespace {
 
 }  // namespace
 
-Cuda::Cuda(int device, DeviceMemory& memory) : device_(device), memory_(memory), range_fault_(memory, 1) {
-  check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device), "asking for a device's properties");
-  clear_range_fault();
-}
-
-void Cuda::clear_range_fault() { check(cudaMemsetAsync(range_fault(), 0, sizeof(RangeFault), stream_.get()), "clearing device memory"); }
-
 cudaError_t load_kernels() {
 #ifdef __CUDACC__
   cudaFuncAttributes attributes;

@@ -1,0 +1,25 @@
+// A shared library that is loaded when it is first needed, so that programs start, and work, where it is missing.
+#pragma once
+
+#include <initializer_list>
+#include <string>
+
+namespace mica::kernels {
+
+class SharedLibrary {
+ public:
+  // The first of these files that the system's loader finds. It stays loaded until the program ends.
+  explicit SharedLibrary(std::initializer_list<const char*> files);
+
+  bool loaded() const { return handle_; }
+  const std::string& reason() const { return reason_; }  // the loader's words about the first file, where none was loaded
+
+  // Where a function lies; throws CudaError where the library has none of this name.
+  void* find(const char* function) const;
+
+ private:
+  void* handle_ = nullptr;
+  std::string file_, reason_;
+};
+
+}  // namespace mica::kernels
