@@ -24,16 +24,16 @@ void deallocate(Device device, void* pointer, std::size_t bytes) noexcept {
   else free_host(pointer, bytes);
 }
 
-void copy_bytes(Device to, void* target, Device from, const void* source, std::size_t bytes) {
+void copy_bytes(const char* what, Device to, void* target, Device from, const void* source, std::size_t bytes) {
   if (bytes == 0) return;
   if (is_cuda(to) && is_cuda(from)) cuda_device(to).copy(target, source, bytes);
-  else if (is_cuda(to)) cuda_device(to).upload(target, source, bytes);
-  else if (is_cuda(from)) cuda_device(from).download(target, source, bytes);
+  else if (is_cuda(to)) cuda_device(to).upload(what, target, source, bytes);
+  else if (is_cuda(from)) cuda_device(from).download(what, target, source, bytes);
   else std::memmove(target, source, bytes);
 }
 
 void synchronize(Device device) {
-  if (is_cuda(device)) cuda_device(device).synchronize();
+  if (is_cuda(device)) cuda_device(device).synchronize("synchronize");
 }
 
 MemoryStats memory_stats(Device device) { return is_cuda(device) ? cuda_device(device).allocator.stats() : host_memory_stats(); }
@@ -45,7 +45,7 @@ void release_cached_memory(Device device) {
 #else
 void* allocate(Device, std::size_t bytes) { return allocate_host(bytes); }
 void deallocate(Device, void* pointer, std::size_t bytes) noexcept { free_host(pointer, bytes); }
-void copy_bytes(Device, void* target, Device, const void* source, std::size_t bytes) {
+void copy_bytes(const char*, Device, void* target, Device, const void* source, std::size_t bytes) {
   if (bytes > 0) std::memmove(target, source, bytes);
 }
 void synchronize(Device) {}

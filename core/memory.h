@@ -12,8 +12,8 @@ void* allocate(Device device, std::size_t bytes);  // never null; throws OutOfMe
 void deallocate(Device device, void* pointer, std::size_t bytes) noexcept;
 
 // On return `from` may be changed, and what is on the CPU is there. A copy to the CPU waits for the device, and throws what
-// kernels found out of range since the last time (core/range.h).
-void copy_bytes(Device to, void* target, Device from, const void* source, std::size_t bytes);
+// kernels found out of range since the last time (core/range.h). `what` names the caller in errors.
+void copy_bytes(const char* what, Device to, void* target, Device from, const void* source, std::size_t bytes);
 
 // Waits until the device has done all that it was given; throws as copy_bytes does. Returns at once for the CPU.
 void synchronize(Device device);

@@ -61,7 +61,7 @@ void normal_(Tensor& x, double mean, double deviation, const RandomKey& key) {
       if (i + 1 < x.numel()) y[i + 1] = static_cast<T>(mean + radius * std::sin(angle));
     }
   });
-  copy_bytes(x.device(), x.raw_data(), Device::cpu(), drawn.raw_data(), static_cast<std::size_t>(x.numel()) * size_of(x.dtype()));
+  copy_bytes("normal_", x.device(), x.raw_data(), Device::cpu(), drawn.raw_data(), static_cast<std::size_t>(x.numel()) * size_of(x.dtype()));
   x.bump_version();
 }
 

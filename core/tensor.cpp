@@ -149,7 +149,7 @@ T Tensor::item() const {
     throw ShapeError(fmt::format("Tensor::item: the tensor has {} elements (shape {}), expected one", numel(),
                                  mica::to_string(shape())));
   T value;
-  copy_bytes(Device::cpu(), &value, device(), data<T>(), sizeof(T));
+  copy_bytes("Tensor::item", Device::cpu(), &value, device(), data<T>(), sizeof(T));
   return value;
 }
 
@@ -190,7 +190,7 @@ Tensor Tensor::to(Device target) const {
   const Device source = device();
   if (target == source) return *this;
   Tensor y = empty(shape(), dtype(), target);
-  copy_bytes(target, y.raw_data(), source, raw_data(), static_cast<std::size_t>(numel()) * size_of(dtype()));
+  copy_bytes("Tensor::to", target, y.raw_data(), source, raw_data(), static_cast<std::size_t>(numel()) * size_of(dtype()));
   record("to", y, {*this}, [source](const Tensor& gy) -> Gradients { return {gy.to(source)}; });
   return y;
 }
@@ -278,7 +278,7 @@ Tensor& Tensor::copy_(const Tensor& source) {
     throw ShapeError(fmt::format("copy_: the source has shape {}, expected {}", mica::to_string(source.shape()),
                                  mica::to_string(shape())));
   const Tensor same = source.detach().to(dtype());
-  copy_bytes(device(), raw_data(), same.device(), same.raw_data(), static_cast<std::size_t>(numel()) * size_of(dtype()));
+  copy_bytes("Tensor::copy_", device(), raw_data(), same.device(), same.raw_data(), static_cast<std::size_t>(numel()) * size_of(dtype()));
   bump_version();
   return *this;
 }

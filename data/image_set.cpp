@@ -52,11 +52,27 @@ void BatchLoader::start(std::uint32_t epoch) {
   order_ = Tensor::from(order, {set_.size()}).to(set_.images.device());
 }
 
+std::int64_t BatchLoader::next_size() const { return std::min(options_.batch_size, set_.size() - at_); }
+
 bool BatchLoader::next(Batch& batch) {
   if (at_ >= set_.size()) return false;
-  const kernels::BatchDims d{std::min(options_.batch_size, set_.size() - at_), set_.images.size(1), set_.images.size(2)};
-  batch.images = Tensor::empty({d.n, 1, d.h, d.w}, options_.dtype, set_.images.device());
-  batch.labels = Tensor::empty({d.n}, DType::i64, set_.images.device());
+  const Shape& all = set_.images.shape();
+  batch.images = Tensor::empty({next_size(), 1, all[1], all[2]}, options_.dtype, set_.images.device());
+  batch.labels = Tensor::empty({next_size()}, DType::i64, set_.images.device());
+  gather(batch);
+  return true;
+}
+
+bool BatchLoader::refill(Batch& batch) {
+  if (at_ >= set_.size() || !batch.images.defined() || batch.images.size(0) != next_size()) return false;
+  gather(batch);
+  batch.images.bump_version();
+  batch.labels.bump_version();
+  return true;
+}
+
+void BatchLoader::gather(Batch& batch) {
+  const kernels::BatchDims d{next_size(), set_.images.size(1), set_.images.size(2)};
   dispatch_floating(batch.images, [&](auto& context, auto t) {
     using T = decltype(t);
     kernels::gather_batch<T>(context, d, set_.images.data<std::uint8_t>(), set_.labels.data<std::uint8_t>(), order_.data<std::int64_t>() + at_,
@@ -64,7 +80,6 @@ bool BatchLoader::next(Batch& batch) {
                              batch.images.data<T>(), batch.labels.data<std::int64_t>());
   });
   at_ += d.n;
-  return true;
 }
 
 }  // namespace mica

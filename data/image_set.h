@@ -45,8 +45,14 @@ class BatchLoader {
   std::int64_t batches() const;        // in an epoch
   void start(std::uint32_t epoch);
   bool next(Batch& batch);             // false after the last
+  // As next(), into the batch's own tensors, which a captured graph reads; false, and nothing done, where the next batch is not
+  // of their size.
+  bool refill(Batch& batch);
 
  private:
+  std::int64_t next_size() const;
+  void gather(Batch& batch);
+
   ImageSet set_;
   BatchOptions options_;
   std::uint32_t epoch_ = 0;

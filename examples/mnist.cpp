@@ -29,6 +29,7 @@ struct Options {
   std::optional<double> lr, dropout;
   std::optional<int> threads;
   std::uint64_t seed = 0;
+  int graph = 0;
   bool no_shuffle = false, no_augment = false, summary = false, list = false, eval = false, quiet = false;
   std::string weights, save, log, log_steps;
 };
@@ -59,6 +60,7 @@ void declare(CLI::App& app, Options& o) {
   app.add_flag("--no-shuffle", o.no_shuffle, "images in the file's order");
   app.add_flag("--no-augment", o.no_augment, "images as they are");
   app.add_option("--dropout", o.dropout, "probability to drop, for every dropout layer")->check(finite(0, 1));
+  app.add_flag("--graph{1}", o.graph, "on CUDA: record a training step, or N with --graph=N, and replay it")->check(finite(1, 1000));
   app.add_option("--weights", o.weights, "safetensors file to start from");
   app.add_option("--save", o.save, "safetensors file for the weights at the end");
   auto* log = app.add_option("--log", o.log, "CSV file, a row an epoch");
@@ -130,7 +132,7 @@ int train(Sequential& network, const networks::Recipe& recipe, const Options& o,
           training::Progress& progress) {
   training::Logs logs(o.log, o.log_steps);
   const training::Settings settings{o.epochs.value_or(recipe.epochs), o.batch_size.value_or(recipe.batch_size), o.lr.value_or(recipe.lr),
-                                    !o.no_shuffle, o.no_augment ? Augmentation{} : recipe.augmentation, dtype, o.max_steps};
+                                    !o.no_shuffle, o.no_augment ? Augmentation{} : recipe.augmentation, dtype, o.max_steps, o.graph};
   std::signal(SIGINT, on_interrupt);
   const training::Result result = training::train(network, recipe, settings, digits.train.to(device), digits.test.to(device),
                                                 progress, logs, interrupted);

@@ -4,7 +4,9 @@
 
 #include <mica/kernels/context.h>
 #include <mica/kernels/dims.h>
+#include <mica/kernels/graph_value.h>
 
+#include <cmath>
 #include <span>
 
 namespace mica::kernels {
@@ -21,11 +23,26 @@ struct SgdSlot {
 // d = g + weight_decay·θ;  b = d at the first step, then momentum·b + (1 − dampening)·d;
 // θ −= lr · (nesterov ? d + momentum·b : b)
 struct SgdSettings {
-  double lr, momentum, dampening, weight_decay;
+  GraphValue<double> lr;
+  double momentum, dampening, weight_decay;
   bool nesterov;
 };
 template <class T> void sgd_step(Cpu& cpu, const SgdSettings& settings, std::span<const SgdSlot<T>> slots);
 template <class T> void sgd_step(Cuda& cuda, const SgdSettings& settings, std::span<const SgdSlot<T>> slots);
+
+// What the rate and the number of a parameter's step, t ≥ 1, make of it.
+template <class T>
+struct AdamBias {
+  T rate;   // lr / (1 − β₁ᵗ)
+  T scale;  // 1 / √(1 − β₂ᵗ)
+
+  AdamBias() = default;
+  AdamBias(double lr, double beta1, double beta2, i64 step) {
+    const double t = static_cast<double>(step);
+    rate = static_cast<T>(lr / (1 - std::pow(beta1, t)));
+    scale = static_cast<T>(1 / std::sqrt(1 - std::pow(beta2, t)));
+  }
+};
 
 template <class T>
 struct AdamSlot {
@@ -33,13 +50,13 @@ struct AdamSlot {
   T* parameter;
   const T* gradient;
   T *mean, *mean_square;  // m, v: zeros before the first step
-  i64 step;               // t: 1 at the first
+  GraphValue<AdamBias<T>> bias;
 };
 
 // d = g + weight_decay·θ;  m = β₁·m + (1 − β₁)·d;  v = β₂·v + (1 − β₂)·d²;
 // θ −= lr/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + eps)
 struct AdamSettings {
-  double lr, beta1, beta2, eps, weight_decay;
+  double beta1, beta2, eps, weight_decay;
 };
 template <class T> void adam_step(Cpu& cpu, const AdamSettings& settings, std::span<const AdamSlot<T>> slots);
 template <class T> void adam_step(Cuda& cuda, const AdamSettings& settings, std::span<const AdamSlot<T>> slots);

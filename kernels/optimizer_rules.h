@@ -19,7 +19,7 @@ template <class T>
 struct SgdRule {
   T lr, decay;
 
-  explicit SgdRule(const SgdSettings& s) : lr(static_cast<T>(s.lr)), decay(static_cast<T>(s.weight_decay)) {}
+  explicit SgdRule(const SgdSettings& s) : lr(static_cast<T>(s.lr.value)), decay(static_cast<T>(s.weight_decay)) {}
   MICA_FUNCTION void operator()(T& parameter, T gradient) const { parameter -= lr * decayed(gradient, decay, parameter); }
 };
 
@@ -29,7 +29,7 @@ struct MomentumRule {
   bool nesterov;
 
   explicit MomentumRule(const SgdSettings& s)
-      : lr(static_cast<T>(s.lr)), momentum(static_cast<T>(s.momentum)), decay(static_cast<T>(s.weight_decay)),
+      : lr(static_cast<T>(s.lr.value)), momentum(static_cast<T>(s.momentum)), decay(static_cast<T>(s.weight_decay)),
         undamped(static_cast<T>(1 - s.dampening)), nesterov(s.nesterov) {}
 
   // b = old·b + fresh·d: 0 and 1 at a parameter's first step, where b is whatever it is, but finite.
@@ -39,20 +39,6 @@ struct MomentumRule {
     const T d = decayed(gradient, decay, parameter), b = old * buffer + fresh * d;
     buffer = b;
     parameter -= lr * (nesterov ? d + momentum * b : b);
-  }
-};
-
-// What the number of a parameter's step makes of the rate.
-template <class T>
-struct AdamBias {
-  T rate;   // lr / (1 − β₁ᵗ)
-  T scale;  // 1 / √(1 − β₂ᵗ)
-
-  AdamBias() = default;
-  AdamBias(const AdamSettings& s, i64 step) {
-    const double t = static_cast<double>(step);
-    rate = static_cast<T>(s.lr / (1 - std::pow(s.beta1, t)));
-    scale = static_cast<T>(1 / std::sqrt(1 - std::pow(s.beta2, t)));
   }
 };
 

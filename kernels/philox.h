@@ -13,6 +13,10 @@ struct RandomKey {
   std::uint64_t seed = 0;
   std::uint64_t stream = 0;
   std::uint32_t step = 0;
+  const std::uint32_t* place = nullptr;  // where a captured graph's kernel finds the step instead, in device memory (core/replayed.h)
+
+  // As a kernel of a graph must use it; the key itself elsewhere.
+  constexpr RandomKey in_kernel() const { return place ? RandomKey{seed, stream, *place} : *this; }
 };
 
 using RandomBlock = std::array<std::uint32_t, 4>;

@@ -1,4 +1,6 @@
 #include <mica/core/error.h>
+#include <mica/core/random.h>
+#include <mica/core/replayed.h>
 #include <mica/layers/dropout.h>
 
 #include <fmt/format.h>
@@ -10,13 +12,16 @@ void Dropout::set_p(double p) {
   p_ = p;
 }
 
-kernels::Dropout Dropout::next_mask() {
+kernels::Dropout Dropout::next_mask(Device device) {
   if (!training() || p_ == 0) return {};
-  return {p_, random_key("dropout " + path(), calls_++)};
+  const GraphValue<std::uint32_t> call = replayed<std::uint32_t>(device, [calls = calls_] { return (*calls)++; });
+  RandomKey key = random_key("dropout " + path(), call.value);
+  key.place = call.place;
+  return {p_, key};
 }
 
 Tensor Dropout::forward(const Tensor& x) {
-  const kernels::Dropout mask = next_mask();
+  const kernels::Dropout mask = next_mask(x.device());
   return dropout(x, mask.p, training(), mask.key);
 }
 

@@ -13,15 +13,15 @@ class Dropout : public Module {
   Tensor forward(const Tensor& x) override;
   const char* kind() const override { return "Dropout"; }
 
-  // For a kernel that applies it: this call's mask. Counts as a call.
-  kernels::Dropout next_mask();
+  // For a kernel on this device that applies it: this call's mask. Counts as a call.
+  kernels::Dropout next_mask(Device device);
 
   double p() const { return p_; }
   void set_p(double p);  // throws Error outside [0, 1]
 
  private:
   double p_ = 0;
-  std::uint32_t calls_ = 0;  // in training; numbers the masks, so that no call repeats one
+  std::shared_ptr<std::uint32_t> calls_ = std::make_shared<std::uint32_t>(0);  // in training; numbers the masks, so that no call repeats one
 };
 
 }  // namespace mica

@@ -1,5 +1,6 @@
 #include <mica/core/dispatch.h>
 #include <mica/core/error.h>
+#include <mica/core/replayed.h>
 #include <mica/kernels/optimizer.h>
 #include <mica/optim/adam.h>
 
@@ -26,10 +27,15 @@ void Adam::step() {
       dispatch_floating(ready.front()->value, [&](auto& context, auto t) {
         using T = decltype(t);
         std::vector<kernels::AdamSlot<T>> slots;
-        for (const Parameter* p : ready)
+        for (const Parameter* p : ready) {
+          const auto bias = replayed<kernels::AdamBias<T>>(p->value.device(), [this, g, p] {
+            const std::array<double, 2>& betas = options_[g].betas;
+            return kernels::AdamBias<T>(lr(g), betas[0], betas[1], p->steps);
+          });
           slots.push_back({p->value.numel(), p->value.data<T>(), p->value.grad().template data<T>(), p->buffers[0].data<T>(),
-                           p->buffers[1].data<T>(), p->steps});
-        kernels::adam_step<T>(context, {lr(g), o.betas[0], o.betas[1], o.eps, o.weight_decay}, slots);
+                           p->buffers[1].data<T>(), bias});
+        }
+        kernels::adam_step<T>(context, {o.betas[0], o.betas[1], o.eps, o.weight_decay}, slots);
       });
     }
 }

@@ -1,4 +1,5 @@
 #include <mica/core/error.h>
+#include <mica/core/replayed.h>
 #include <mica/optim/optimizer.h>
 
 #include <fmt/format.h>
@@ -36,7 +37,7 @@ void Optimizer::add_parameters(const std::vector<Tensor>& parameters, double lr,
     };
     if (is_there(added) || std::any_of(groups_.begin(), groups_.end(), is_there))
       throw Error(fmt::format("optimizer: a parameter of shape {} is given twice", to_string(parameter.shape())));
-    added.parameters.push_back({parameter, 0, {}});
+    added.parameters.push_back({parameter});
   }
   groups_.push_back(std::move(added));
 }
@@ -48,13 +49,18 @@ std::vector<Optimizer::Parameter*> Optimizer::begin_step(std::size_t group, DTyp
   for (const Parameter* parameter : ready) require_same_device("optimizer", ready.front()->value, parameter->value);
   for (Parameter* parameter : ready) {
     const Tensor& value = parameter->value;
-    if (parameter->buffers.empty())
+    parameter->first = parameter->buffers.empty();
+    if (parameter->first)
       for (std::size_t i = 0; i < groups_[group].buffers.size(); ++i)
         parameter->buffers.push_back(Tensor::zeros(value.shape(), dtype, value.device()));
     for (Tensor& buffer : parameter->buffers) buffer = buffer.to(dtype).to(value.device());  // the module was moved or converted since
-    ++parameter->steps;
     value.bump_version();
   }
+  if (!ready.empty())
+    replayed<char>(ready.front()->value.device(), [ready] {
+      for (Parameter* parameter : ready) ++parameter->steps;
+      return char{};
+    });
   return ready;
 }
 

@@ -35,8 +35,9 @@ class Optimizer {
  protected:
   struct Parameter {
     Tensor value;
-    std::int64_t steps = 0;       // updates so far
-    std::vector<Tensor> buffers;  // one for each of the group's names, of the value's shape; none before the first step
+    std::int64_t steps = 0;       // updates so far, this one included
+    bool first = true;            // is this step the first that its buffers see?
+    std::vector<Tensor> buffers{};  // one for each of the group's names, of the value's shape; none before the first step
   };
 
   // `buffers`: what the rule remembers of a parameter, by PyTorch's names. Throws Error where the group is empty, or a
@@ -44,6 +45,7 @@ class Optimizer {
   void add_parameters(const std::vector<Tensor>& parameters, double lr, std::vector<std::string> buffers);
 
   // The group's parameters of this dtype that have a gradient, with this step counted and buffers made (zeros at first).
+  // In a capture the step is counted by the replays (core/replayed.h), as what is made of its number must be.
   // Throws DeviceError, and counts nothing, unless they are on one device.
   std::vector<Parameter*> begin_step(std::size_t group, DType dtype);
 

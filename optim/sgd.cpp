@@ -1,5 +1,6 @@
 #include <mica/core/dispatch.h>
 #include <mica/core/error.h>
+#include <mica/core/replayed.h>
 #include <mica/kernels/optimizer.h>
 #include <mica/optim/sgd.h>
 
@@ -27,9 +28,10 @@ void Sgd::step() {
         std::vector<kernels::SgdSlot<T>> slots;
         for (const Parameter* p : ready) {
           T* momentum = p->buffers.empty() ? nullptr : p->buffers[0].data<T>();
-          slots.push_back({p->value.numel(), p->value.data<T>(), p->value.grad().template data<T>(), momentum, p->steps == 1});
+          slots.push_back({p->value.numel(), p->value.data<T>(), p->value.grad().template data<T>(), momentum, p->first});
         }
-        kernels::sgd_step<T>(context, {lr(g), o.momentum, o.dampening, o.weight_decay, o.nesterov}, slots);
+        const GraphValue<double> rate = replayed<double>(ready.front()->value.device(), [this, g] { return lr(g); });
+        kernels::sgd_step<T>(context, {rate, o.momentum, o.dampening, o.weight_decay, o.nesterov}, slots);
       });
     }
 }

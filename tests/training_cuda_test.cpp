@@ -71,6 +71,20 @@ TEST_CASE("two epochs of gap-19k on CUDA equal the CPU's, shuffled, augmented, w
   CHECK(there.epochs == here.epochs);
 }
 
+TEST_CASE("training by captured steps logs what eager training does, to the bit", "[cuda]") {
+  if (no_device()) return;
+  training::Settings settings{.epochs = 2, .batch_size = 8, .lr = 0.05, .augmentation = networks::find("gap-19k").recipe.augmentation,
+                              .dtype = DType::f32, .max_steps = {}};
+  const Trained eager = train(Device::cuda(), settings);
+  REQUIRE(eager.losses.size() == 6);
+  settings.steps_per_graph = 2;  // a graph, and one step beside it, in each epoch
+  const Trained graph = train(Device::cuda(), settings);
+  CHECK(graph.losses == eager.losses);
+  CHECK(graph.epochs == eager.epochs);
+  settings.max_steps = 3;
+  CHECK(train(Device::cuda(), settings).losses == std::vector<double>(eager.losses.begin(), eager.losses.begin() + 3));
+}
+
 TEST_CASE("training that stops between two reads logs every step", "[cuda]") {
   if (no_device()) return;
   const training::Settings settings{.epochs = 9, .batch_size = 8, .lr = 0.05, .augmentation = {}, .dtype = DType::f32, .max_steps = 4};

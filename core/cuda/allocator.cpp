@@ -10,13 +10,16 @@
 namespace mica {
 namespace {
 
-constexpr std::size_t alignment = 512;
+constexpr std::size_t alignment = 512, large_quantum = std::size_t{2} << 20;
 
-// One of four sizes per power of two: at most a quarter is wasted, and few sizes occur.
+std::size_t multiple(std::size_t bytes, std::size_t of) { return (std::max<std::size_t>(bytes, 1) + of - 1) / of * of; }
+
+std::size_t aligned(std::size_t bytes) { return multiple(bytes, alignment); }
+
+// One of four sizes per power of two, so that few sizes occur and at most a quarter is wasted; no more than 2 MiB of large ones.
 std::size_t rounded(std::size_t bytes) {
   if (bytes <= alignment) return alignment;
-  const std::size_t quantum = std::max(alignment, std::bit_floor(bytes - 1) / 4);
-  return (bytes + quantum - 1) / quantum * quantum;
+  return multiple(bytes, std::clamp(std::bit_floor(bytes - 1) / 4, alignment, large_quantum));
 }
 
 }  // namespace
@@ -24,36 +27,54 @@ std::size_t rounded(std::size_t bytes) {
 void* CudaAllocator::allocate(std::size_t bytes) {
   if (bytes > SIZE_MAX / 4) throw OutOfMemory(fmt::format("cannot allocate {} bytes on cuda:{}: no device has that many", bytes, device_));
   const std::lock_guard lock(mutex_);
-  const std::size_t size = rounded(checker_ ? bytes + kernels::canary_bytes : bytes);
-  void* const block = take(bytes, size);
-  if (checker_) checker_->handed_out(block, bytes, size);
-  stats_.current += rounded(bytes);
+  const std::size_t needed = checker_ ? bytes + kernels::canary_bytes : bytes;
+  const Block block = take(bytes, needed);
+  if (pool_) pooled_.emplace(block.pointer, pool_);
+  if (checker_) checker_->handed_out(block.pointer, bytes, block.size);
+  stats_.current += aligned(bytes);
   stats_.peak = std::max(stats_.peak, stats_.current);
+  return block.pointer;
+}
+
+CudaAllocator::Block CudaAllocator::take(std::size_t bytes, std::size_t needed) {
+  const std::size_t size = rounded(needed), least = aligned(needed);
+  if (void* const block = pool_ ? take_free(pool_->free, size) : nullptr) return {block, size};
+  if (void* const block = take_free(free_, size)) return {block, size};
+  if (void* const block = least < size && !tight_.empty() ? take_free(free_, least) : nullptr) return {block, least};
+  if (void* const block = take_new(size)) return {block, size};
+  if (recording_) refuse(bytes);  // the device would not answer
+  (void)cudaDeviceSynchronize();
+  release_free_lists();
+  if (void* const block = take_new(size)) return {block, size};
+  void* const block = least < size ? take_new(least) : nullptr;
+  if (!block) refuse(bytes);
+  tight_.emplace(block, least);
+  return {block, least};
+}
+
+void CudaAllocator::refuse(std::size_t bytes) const {
+  std::size_t left = 0, total = 0;
+  (void)cudaMemGetInfo(&left, &total);
+  throw OutOfMemory(fmt::format("cannot allocate {} bytes on cuda:{}: {} of its {} bytes are free, {} are in tensors (peak {}); "
+                                "use a smaller batch",
+                                bytes, device_, left, total, stats_.current, stats_.peak));
+}
+
+void* CudaAllocator::take_free(FreeLists& lists, std::size_t size) {
+  const auto list = lists.find(size);
+  if (list == lists.end() || list->second.empty()) return nullptr;
+  void* const block = list->second.back();
+  list->second.pop_back();
   return block;
 }
 
-void* CudaAllocator::take(std::size_t bytes, std::size_t size) {
+void* CudaAllocator::take_new(std::size_t size) {
   void* block = nullptr;
-  if (auto list = free_.find(size); list != free_.end() && !list->second.empty()) {
-    block = list->second.back();
-    list->second.pop_back();
-    return block;
-  }
-  cudaError_t error = cudaMalloc(&block, size);
-  if (error == cudaErrorMemoryAllocation) {
-    (void)cudaGetLastError();  // or the next launch would be blamed for it
-    (void)cudaDeviceSynchronize();
-    release_free_lists();
-    error = cudaMalloc(&block, size);
-  }
-  if (error == cudaErrorMemoryAllocation) {
-    (void)cudaGetLastError();
-    std::size_t left = 0, total = 0;
-    (void)cudaMemGetInfo(&left, &total);
-    throw OutOfMemory(fmt::format("cannot allocate {} bytes on cuda:{}: {} of its {} bytes are free, {} are in tensors (peak {}); "
-                                  "use a smaller batch",
-                                  bytes, device_, left, total, stats_.current, stats_.peak));
-  }
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;  // an allocation is no work of the stream, and may come in a capture
+  kernels::check(cudaThreadExchangeStreamCaptureMode(&mode), "allocating device memory");
+  const cudaError_t error = cudaMalloc(&block, size);
+  (void)cudaThreadExchangeStreamCaptureMode(&mode);
+  if (error == cudaErrorMemoryAllocation) return (void)cudaGetLastError(), nullptr;  // or the next launch would be blamed for it
   kernels::check(error, "allocating device memory");
   stats_.reserved += size;
   return block;
@@ -61,17 +82,21 @@ void* CudaAllocator::take(std::size_t bytes, std::size_t size) {
 
 void CudaAllocator::free(void* pointer, std::size_t bytes) noexcept {
   const std::lock_guard lock(mutex_);
-  const std::size_t watched = checker_ ? checker_->given_back(pointer) : 0, size = watched ? watched : rounded(bytes);
-  stats_.current -= rounded(bytes);
+  const std::size_t watched = checker_ ? checker_->given_back(pointer) : 0;
+  const auto tight = tight_.find(pointer);
+  const std::size_t size = watched ? watched : tight != tight_.end() ? tight->second : rounded(bytes);
+  stats_.current -= aligned(bytes);
   if (!closed_) {
     try {
-      free_[size].push_back(pointer);
+      const auto pooled = pooled_.find(pointer);
+      (pooled == pooled_.end() ? free_ : pooled->second->free)[size].push_back(pointer);
       return;
     } catch (...) {  // no memory even for the list: fall through and give the block back
     }
   }
   (void)cudaDeviceSynchronize();
   (void)cudaFree(pointer);
+  tight_.erase(pointer);
   stats_.reserved -= size;
 }
 
@@ -85,6 +110,7 @@ void CudaAllocator::release_free_lists() noexcept {
     for (void* block : blocks) {
       if (checker_) checker_->forget(block);
       (void)cudaFree(block);
+      tight_.erase(block);
     }
     stats_.reserved -= size * blocks.size();
   }
@@ -95,6 +121,25 @@ void CudaAllocator::release_cache() {
   const std::lock_guard lock(mutex_);
   kernels::check(cudaDeviceSynchronize(), "waiting for the device");
   release_free_lists();
+}
+
+void CudaAllocator::use_pool(MemoryPool* pool, bool recording) {
+  const std::lock_guard lock(mutex_);
+  if (checker_ && recording) checker_->begin_recording();
+  if (checker_ && recording_) checker_->end_recording([&](void* block) { return pooled_.contains(block); });
+  pool_ = pool;
+  recording_ = recording;
+}
+
+void CudaAllocator::dissolve(MemoryPool& pool) noexcept {
+  const std::lock_guard lock(mutex_);
+  for (auto& [size, blocks] : pool.free)
+    for (void* block : blocks) {
+      if (checker_) checker_->close(block);
+      free_[size].push_back(block);
+    }
+  pool.free.clear();
+  std::erase_if(pooled_, [&](const auto& entry) { return entry.second == &pool; });
 }
 
 void CudaAllocator::watch(kernels::Cuda& cuda) {

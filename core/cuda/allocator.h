@@ -1,8 +1,9 @@
 // Memory of one CUDA device, kept in free lists by size. All its users work on one stream, so a block may be handed out
 // again as soon as it is given back: the stream runs the new owner's work after the old one's. When the device refuses, the
-// free lists are given back, after waiting for the work that may still use them, and the request is tried once more; then
-// OutOfMemory names the request and what is free. Thread-safe. With a MemoryChecker every buffer is watched, and blocks are
-// larger by its canary.
+// free lists are given back, after waiting for the work that may still use them, and the request is tried once more, at last
+// without rounding; then OutOfMemory names the request and what is free. Thread-safe. With a MemoryChecker every buffer is
+// watched, and blocks are larger by its canary.
+// A graph replays its work on the same addresses, so what was allocated while it was captured is its own: a MemoryPool.
 #pragma once
 
 #include <mica/core/allocator.h>
@@ -17,6 +18,12 @@
 
 namespace mica {
 
+using FreeLists = std::map<std::size_t, std::vector<void*>>;  // blocks by size
+
+struct MemoryPool {
+  FreeLists free;
+};
+
 class CudaAllocator final : public kernels::DeviceMemory {
  public:
   explicit CudaAllocator(int device) : device_(device) {}
@@ -26,6 +33,11 @@ class CudaAllocator final : public kernels::DeviceMemory {
 
   MemoryStats stats();
   void release_cache();  // waits for the device
+
+  // From now on memory comes from this pool, which takes what it lacks from all other memory, and returns there; null: as
+  // usual. `recording`: the stream is being captured, so that nothing can wait for it.
+  void use_pool(MemoryPool* pool, bool recording);
+  void dissolve(MemoryPool& pool) noexcept;  // its blocks, also those in use, are all others' from now on
 
   // From now on buffers are watched, if that is wanted; cuda works on this memory.
   void watch(kernels::Cuda& cuda);
@@ -37,12 +49,23 @@ class CudaAllocator final : public kernels::DeviceMemory {
   void close() noexcept;
 
  private:
-  void* take(std::size_t bytes, std::size_t size);  // from a free list or the device
+  struct Block {
+    void* pointer;
+    std::size_t size;
+  };
+  Block take(std::size_t bytes, std::size_t needed);           // at least `needed`; `bytes` is what was asked for
+  static void* take_free(FreeLists& lists, std::size_t size);  // null: there is none
+  void* take_new(std::size_t size);                            // null: the device has no more
+  [[noreturn]] void refuse(std::size_t bytes) const;
   void release_free_lists() noexcept;
 
   int device_;
   std::mutex mutex_;
-  std::map<std::size_t, std::vector<void*>> free_;  // by rounded size
+  FreeLists free_;
+  std::map<void*, std::size_t> tight_;      // blocks, in use or free, that were not rounded up, and their sizes
+  std::map<void*, MemoryPool*> pooled_;     // blocks of pools, in use or free
+  MemoryPool* pool_ = nullptr;              // that requests are served from
+  bool recording_ = false;
   MemoryStats stats_;
   std::unique_ptr<MemoryChecker> checker_;
   bool closed_ = false;

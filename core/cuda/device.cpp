@@ -34,8 +34,9 @@ CudaDevice::Staging& CudaDevice::next_staging() {
   return *next;
 }
 
-void CudaDevice::upload(void* target, const void* source, std::size_t bytes) {
+void CudaDevice::upload(const char* what, void* target, const void* source, std::size_t bytes) {
   const std::lock_guard lock(transfer_);
+  require_not_recording(what);
   for (std::size_t at = 0; at < bytes; at += staging_bytes) {
     const std::size_t count = std::min(staging_bytes, bytes - at);
     Staging& s = next_staging();
@@ -46,8 +47,9 @@ void CudaDevice::upload(void* target, const void* source, std::size_t bytes) {
   }
 }
 
-void CudaDevice::download(void* target, const void* source, std::size_t bytes) {
+void CudaDevice::download(const char* what, void* target, const void* source, std::size_t bytes) {
   const std::lock_guard lock(transfer_);
+  require_not_recording(what);
   for (std::size_t at = 0; at < bytes; at += staging_bytes) {
     const std::size_t count = std::min(staging_bytes, bytes - at);
     Staging& s = next_staging();
@@ -62,17 +64,50 @@ void CudaDevice::copy(void* target, const void* source, std::size_t bytes) {
   check(cudaMemcpyAsync(target, source, bytes, cudaMemcpyDeviceToDevice, context->stream().get()), "copying on the device");
 }
 
-void CudaDevice::synchronize() {
+void CudaDevice::synchronize(const char* what) {
   const std::lock_guard lock(transfer_);
+  require_not_recording(what);
   finish();
+}
+
+// ---- graphs ----
+
+void CudaDevice::require_not_recording(const char* what) const {
+  if (!recording_) return;
+  const char* const before = context->last_launch();
+  throw Error(fmt::format("{}: while a CudaGraph is recorded the host can neither read the device's memory, nor copy to it, nor wait "
+                          "for it; do that before capture() or after replay() (the last kernel before this was {})",
+                          what, *before ? before : "none"));
+}
+
+void CudaDevice::begin_recording() {
+  const std::lock_guard lock(transfer_);
+  recording_ = true;
+}
+
+void CudaDevice::end_recording() noexcept {
+  const std::lock_guard lock(transfer_);
+  recording_ = false;
+}
+
+void CudaDevice::forget_sites(const std::vector<int>& sites) noexcept {
+  const std::lock_guard lock(transfer_);
+  for (const int site : sites) recorded_.erase(site);
 }
 
 // ---- values out of range ----
 
-int CudaDevice::watch(Description description) {
+// The lock is held until the launch: a synchronisation by another thread before it would take the description away.
+void CudaDevice::watch(Description description, const std::function<void(int site)>& launch) {
   const std::lock_guard lock(transfer_);
+  if (recording_) {
+    recorded_.emplace(next_recorded_, std::move(description));
+    recorded_sites_.push_back(next_recorded_);
+    return launch(next_recorded_++);
+  }
+  if (watched_.size() == most_watched) finish();
   watched_.push_back(std::move(description));
-  return static_cast<int>(watched_.size());
+  launch(static_cast<int>(watched_.size()));
 }
 
 void CudaDevice::finish() {
@@ -83,7 +118,7 @@ void CudaDevice::finish() {
 }
 
 std::string CudaDevice::finish_watched() {
-  if (watched_.empty()) return context->stream().synchronize(), std::string();
+  if (watched_.empty() && recorded_.empty()) return context->stream().synchronize(), std::string();
   if (!fault_) fault_ = std::make_unique<kernels::Pinned>(sizeof(kernels::RangeFault));
   check(cudaMemcpyAsync(fault_->get(), context->range_fault(), sizeof(kernels::RangeFault), cudaMemcpyDeviceToHost, context->stream().get()),
         "copying from the device");
@@ -92,6 +127,10 @@ std::string CudaDevice::finish_watched() {
   const std::vector<Description> watched = std::exchange(watched_, {});
   if (fault.site == 0) return {};
   context->clear_range_fault();
+  if (fault.site > static_cast<std::int64_t>(most_watched)) {
+    const auto recorded = recorded_.find(static_cast<int>(fault.site));
+    return recorded == recorded_.end() ? std::string("a value out of range in a CudaGraph that is gone") : recorded->second(fault.position, fault.value);
+  }
   return watched.at(static_cast<std::size_t>(fault.site) - 1)(fault.position, fault.value);
 }
 

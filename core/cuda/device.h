@@ -6,23 +6,34 @@
 
 #include <array>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace mica {
 
 struct CudaDevice {
   explicit CudaDevice(int index);
 
-  void upload(void* target, const void* source, std::size_t bytes);    // returns when source has been read
-  void download(void* target, const void* source, std::size_t bytes);  // returns when target is written
-  void copy(void* target, const void* source, std::size_t bytes);      // on the device
-  void synchronize();
+  // `what` names the caller in errors.
+  void upload(const char* what, void* target, const void* source, std::size_t bytes);    // returns when source has been read
+  void download(const char* what, void* target, const void* source, std::size_t bytes);  // returns when target is written
+  void copy(void* target, const void* source, std::size_t bytes);                        // on the device
+  void synchronize(const char* what);
 
-  // What a later synchronisation throws as an Error if the kernel that was given this site finds a value out of range.
+  // While a graph is recorded, the stream does nothing, and all three of these but copy() are Errors.
+  void begin_recording();
+  void end_recording() noexcept;  // what was watched meanwhile is the graph's: it stays until forgotten
+  std::vector<int> take_recorded_sites() { return std::exchange(recorded_sites_, {}); }
+  void forget_sites(const std::vector<int>& sites) noexcept;
+
+  // description is what a later synchronisation throws as an Error if the kernel that `launch` gives this site to finds a value
+  // out of range. Every most_watched-th call is such a synchronisation.
   using Description = std::function<std::string(std::int64_t position, std::int64_t value)>;
-  int watch(Description description);
+  void watch(Description description, const std::function<void(int site)>& launch);
 
   void close() noexcept;
 
@@ -36,14 +47,20 @@ struct CudaDevice {
     kernels::Event copied;
   };
   Staging& next_staging();
+  void require_not_recording(const char* what) const;
   void finish();  // waits, then throws what kernels found
   std::string finish_watched();  // waits; the text about a watched value that is out of range, or nothing
 
-  std::mutex transfer_;
+  static constexpr std::size_t most_watched = 4096;
+  std::mutex transfer_;  // of everything below, and of the order of launches that have a site
   std::array<std::optional<Staging>, 8> staging_;  // in turn
   std::size_t next_staging_ = 0;
   std::unique_ptr<kernels::Pinned> fault_;
-  std::vector<Description> watched_;  // since the last synchronisation; sites count from 1
+  std::vector<Description> watched_;  // since the last synchronisation; sites count from 1 to most_watched
+  std::map<int, Description> recorded_;  // in graphs; sites count on from there
+  std::vector<int> recorded_sites_;      // in the graph that is or was recorded last
+  int next_recorded_ = most_watched + 1;
+  bool recording_ = false;
 };
 
 CudaDevice& cuda_device(Device device);  // made at its first use

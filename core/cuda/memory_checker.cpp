@@ -38,13 +38,22 @@ MemoryChecker::MemoryChecker(kernels::Cuda& cuda) : cuda_(cuda), fault_(cuda.scr
 void MemoryChecker::handed_out(void* block, std::size_t bytes, std::size_t size) {
   const GuardedBuffer buffer{static_cast<unsigned char*>(block), bytes, size};
   const auto known = unused_.find(block);
-  set_bounds(cuda_, buffer, size);
-  if (known == unused_.end()) clear_unused(cuda_, buffer);
-  else check_unused(cuda_, known->second, fault_.get());
-  write_canary(cuda_, buffer);
-  set_bounds(cuda_, buffer, bytes);
+  if (recording_) {
+    changed_.insert(block);
+  } else {
+    set_bounds(cuda_, buffer, size);
+    if (known == unused_.end()) clear_unused(cuda_, buffer);
+    else check_unused(cuda_, known->second, fault_.get());
+  }
+  write(buffer);
   if (known != unused_.end()) unused_.erase(known);
   in_use_.emplace(block, buffer);
+}
+
+void MemoryChecker::write(const GuardedBuffer& buffer) {
+  set_bounds(cuda_, buffer, buffer.size);
+  write_canary(cuda_, buffer);
+  set_bounds(cuda_, buffer, buffer.bytes);
 }
 
 std::size_t MemoryChecker::given_back(void* block) noexcept {
@@ -52,10 +61,14 @@ std::size_t MemoryChecker::given_back(void* block) noexcept {
   if (known == in_use_.end()) return 0;
   const GuardedBuffer buffer = known->second;
   try {
-    set_bounds(cuda_, buffer, buffer.size);
-    check_canaries(cuda_, {&buffer, 1}, fault_.get());
-    clear_unused(cuda_, buffer);
-    set_bounds(cuda_, buffer, 0);
+    if (recording_) {
+      changed_.insert(block);
+    } else {
+      set_bounds(cuda_, buffer, buffer.size);
+      check_canaries(cuda_, {&buffer, 1}, fault_.get());
+      clear_unused(cuda_, buffer);
+      set_bounds(cuda_, buffer, 0);
+    }
     unused_.insert(in_use_.extract(known));
   } catch (...) {  // a broken context answers every call so, and the next synchronisation says why
   }
@@ -63,6 +76,27 @@ std::size_t MemoryChecker::given_back(void* block) noexcept {
 }
 
 void MemoryChecker::forget(void* block) noexcept { unused_.erase(block), in_use_.erase(block); }
+
+void MemoryChecker::end_recording(const std::function<bool(void* block)>& open) {
+  recording_ = false;
+  for (void* block : std::exchange(changed_, {})) {
+    const auto used = in_use_.find(block), unused = unused_.find(block);
+    if (used != in_use_.end()) write(used->second);
+    else if (unused != unused_.end() && open(block)) set_bounds(cuda_, unused->second, unused->second.size);
+    else close(block);
+  }
+}
+
+void MemoryChecker::close(void* block) noexcept {
+  const auto known = unused_.find(block);
+  if (known == unused_.end()) return;
+  try {
+    set_bounds(cuda_, known->second, known->second.size);
+    clear_unused(cuda_, known->second);
+    set_bounds(cuda_, known->second, 0);
+  } catch (...) {  // as in given_back
+  }
+}
 
 void MemoryChecker::check_all() {
   std::vector<GuardedBuffer> buffers;

@@ -1,3 +1,4 @@
+#include "step.h"
 #include "trainer.h"
 
 #include <mica/core/autograd.h>
@@ -6,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <limits>
 
 namespace mica::training {
 namespace {
@@ -21,12 +23,12 @@ class Tally {
   Tally(std::int64_t batches, DType dtype, Device device)
       : losses_(Tensor::empty({batches}, dtype, device)), correct_(Tensor::empty({batches}, DType::i64, device)) {}
 
-  void add(const Tensor& loss, const Tensor& correct, std::int64_t size) {
+  void add(const StepResult& result) {
     const auto at = static_cast<std::int64_t>(sizes_.size());
-    losses_.slice(at, at + 1).copy_(loss.detach().reshape({1}));
-    correct_.slice(at, at + 1).copy_(correct.reshape({1}));
-    sizes_.push_back(size);
-    images_ += size;
+    losses_.slice(at, at + 1).copy_(result.loss.reshape({1}));
+    correct_.slice(at, at + 1).copy_(result.correct.reshape({1}));
+    sizes_.push_back(result.images);
+    images_ += result.images;
   }
   std::int64_t images() const { return images_; }
 
@@ -67,7 +69,7 @@ Score evaluate(Sequential& network, const ImageSet& set, DType dtype, const std:
   Tally tally(loader.batches(), dtype, set.images.device());
   for (Batch batch; !interrupted && loader.next(batch);) {
     const Tensor y = network(batch.images);
-    tally.add(nll_loss(y, batch.labels), count_correct(y, batch.labels), batch.labels.numel());
+    tally.add({nll_loss(y, batch.labels), count_correct(y, batch.labels), batch.labels.numel()});
   }
   return tally.read([](double) {});
 }
@@ -82,6 +84,7 @@ Result train(Sequential& network, const networks::Recipe& recipe, const Settings
   const auto run_start = Clock::now();
   Result result;
   std::int64_t logged = 0;  // steps
+  Steps steps(network, *optimizer, train_set.images.device(), settings.steps_per_graph);
   network.train();
   for (int epoch = 1; epoch <= settings.epochs; ++epoch) {
     const auto epoch_start = Clock::now();
@@ -89,25 +92,22 @@ Result train(Sequential& network, const networks::Recipe& recipe, const Settings
     Tally tally(loader.batches(), settings.dtype, train_set.images.device());
     const auto read = [&] { return tally.read([&](double loss) { logs.step(++logged, loss, lr); }); };
     loader.start(static_cast<std::uint32_t>(epoch));
-    for (Batch batch;;) {
+    for (;;) {
       if (interrupted || (settings.max_steps && result.steps >= *settings.max_steps)) {
         result.outcome = interrupted ? Outcome::interrupted : Outcome::stopped_at_max_steps;
         read();
         logs.flush();
         return result;
       }
-      if (!loader.next(batch)) break;
-      optimizer->zero_grad();
-      const Tensor y = network(batch.images);
-      const Tensor loss = nll_loss(y, batch.labels);
-      loss.backward();
-      optimizer->step();
-      tally.add(loss, count_correct(y, batch.labels), batch.labels.numel());
-      ++result.steps;
+      const std::int64_t most = settings.max_steps ? *settings.max_steps - result.steps : std::numeric_limits<std::int64_t>::max();
+      const std::vector<StepResult> done = steps.next(loader, most);
+      if (done.empty()) break;
+      for (const StepResult& step : done) tally.add(step);
+      result.steps += static_cast<std::int64_t>(done.size());
       if (progress.due()) {
         const Score score = read();
-        const double done = static_cast<double>((epoch - 1) * train_set.size() + tally.images());
-        const double left = seconds_since(run_start) * (all_images / done - 1);
+        const double seen = static_cast<double>((epoch - 1) * train_set.size() + tally.images());
+        const double left = seconds_since(run_start) * (all_images / seen - 1);
         progress.update(fmt::format("epoch {}/{}  {:3.0f} %  {:.0f} images/s  loss {:.4f}  accuracy {:.2f} %  {} left", epoch,
                                     settings.epochs, 100.0 * static_cast<double>(tally.images()) / static_cast<double>(train_set.size()),
                                     static_cast<double>(tally.images()) / seconds_since(epoch_start), score.loss, score.accuracy,

@@ -25,6 +25,7 @@ struct Settings {
   Augmentation augmentation;
   DType dtype = DType::f32;
   std::optional<std::int64_t> max_steps;  // then stop, without evaluation
+  int steps_per_graph = 0;                // 0: steps are not captured; else CUDA only
 };
 
 enum class Outcome { finished, stopped_at_max_steps, interrupted };

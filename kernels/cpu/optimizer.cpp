@@ -103,7 +103,7 @@ template <class T>
 void adam_step(Cpu& cpu, const AdamSettings& s, std::span<const AdamSlot<T>> slots) {
   const AdamRule<T> rule(s);
   for_each_run(cpu, slots, elements, grain, [&](const AdamSlot<T>& slot, i64, i64 begin, i64 end) {
-    run(rule, AdamBias<T>(s, slot.step), end - begin, slot.parameter + begin, slot.gradient + begin, slot.mean + begin, slot.mean_square + begin);
+    run(rule, slot.bias.value, end - begin, slot.parameter + begin, slot.gradient + begin, slot.mean + begin, slot.mean_square + begin);
   });
 }
 

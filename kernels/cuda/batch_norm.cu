@@ -156,7 +156,8 @@ struct Pass {
 };
 
 template <bool dropped, class T>
-__global__ void apply_kernel(Pass pass, const T* x, const T* scale, const T* shift, bool relu, RandomKey key, std::uint64_t threshold, T keep_scale, T* y) {
+__global__ void apply_kernel(Pass pass, const T* x, const T* scale, const T* shift, bool relu, RandomKey given, std::uint64_t threshold, T keep_scale, T* y) {
+  const RandomKey key = given.in_kernel();
   for (unsigned block = first_item(); block < (pass.n + 3) / 4; block += item_step()) {
     const unsigned i = 4 * block, c = pass.channel(i);
     const Four<T> from = load_four(x, i, pass.n, pass.packed), scales = pass.by_channel(scale, c), shifts = pass.by_channel(shift, c);

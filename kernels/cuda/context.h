@@ -6,6 +6,7 @@
 #include <mica/kernels/dims.h>
 #include <mica/kernels/settings.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -63,12 +64,17 @@ class Cuda {
   // const auto partial = cuda.scratch<double>(blocks);
   template <class T> Scratch<T> scratch(i64 count) { return Scratch<T>(memory_, count); }
 
+  // The name of the last kernel that was started, for errors.
+  const char* last_launch() const { return last_launch_; }
+  void launched(const char* name) { last_launch_ = name; }
+
   RangeFault* range_fault() const { return range_fault_.get(); }  // in device memory
   void clear_range_fault();
 
  private:
   int device_;
   int multiprocessors_ = 0;
+  std::atomic<const char*> last_launch_ = "";
   const Settings& settings_;
   Stream stream_;
   DeviceMemory& memory_;

@@ -7,7 +7,8 @@ namespace mica::kernels {
 namespace {
 
 template <class T>
-__global__ void dropout_kernel(unsigned n, bool packed, RandomKey key, std::uint64_t threshold, T scale, const T* x, T* y) {
+__global__ void dropout_kernel(unsigned n, bool packed, RandomKey given, std::uint64_t threshold, T scale, const T* x, T* y) {
+  const RandomKey key = given.in_kernel();
   for (unsigned block = first_item(); block < (n + 3) / 4; block += item_step()) {
     const RandomBlock bits = philox(key, block);
     Four<T> four = load_four(x, 4 * block, n, packed);

@@ -18,6 +18,7 @@ struct LaunchShape {
 
 template <class... P>
 void launch(Cuda& cuda, const char* name, void (*kernel)(P...), const LaunchShape& shape, std::type_identity_t<P>... arguments) {
+  cuda.launched(name);
 #ifdef __CUDACC__
   kernel<<<shape.grid, shape.block, shape.shared_bytes, cuda.stream().get()>>>(arguments...);
 #else

@@ -86,33 +86,41 @@ struct Update {
   MICA_DEVICE static bool idle() { return false; }
 };
 
+template <class Rule>
+MICA_DEVICE Rule with_rate(Rule rule, const double* lr) {
+  if (lr) rule.lr = static_cast<decltype(rule.lr)>(*lr);
+  return rule;
+}
+
 template <class T>
 struct SgdUpdate : Update<T, 2, Nothing> {
   SgdRule<T> rule;
-  explicit SgdUpdate(const SgdSettings& settings) : rule(settings) {}
+  const double* lr;  // in a graph: the rule's lr lies there
+  explicit SgdUpdate(const SgdSettings& settings) : rule(settings), lr(settings.lr.place) {}
   MICA_DEVICE static constexpr bool writes(int k) { return k == 0; }
   MICA_DEVICE auto bind(Nothing) const {
-    return [rule = rule](T* x) { rule(x[0], x[1]); };
+    return [rule = with_rate(rule, lr)](T* x) { rule(x[0], x[1]); };
   }
 };
 
 template <class T>
 struct MomentumUpdate : Update<T, 3, bool> {
   MomentumRule<T> rule;
-  explicit MomentumUpdate(const SgdSettings& settings) : rule(settings) {}
+  const double* lr;
+  explicit MomentumUpdate(const SgdSettings& settings) : rule(settings), lr(settings.lr.place) {}
   MICA_DEVICE static constexpr bool writes(int k) { return k != 1; }
   MICA_DEVICE auto bind(bool first) const {
-    return [rule = rule, old = rule.old(first), fresh = rule.fresh(first)](T* x) { rule(old, fresh, x[0], x[1], x[2]); };
+    return [rule = with_rate(rule, lr), old = rule.old(first), fresh = rule.fresh(first)](T* x) { rule(old, fresh, x[0], x[1], x[2]); };
   }
 };
 
 template <class T>
-struct AdamUpdate : Update<T, 4, AdamBias<T>> {
+struct AdamUpdate : Update<T, 4, GraphValue<AdamBias<T>>> {
   AdamRule<T> rule;
   explicit AdamUpdate(const AdamSettings& settings) : rule(settings) {}
   MICA_DEVICE static constexpr bool writes(int k) { return k != 1; }
-  MICA_DEVICE auto bind(const AdamBias<T>& bias) const {
-    return [rule = rule, bias](T* x) { rule(bias, x[0], x[1], x[2], x[3]); };
+  MICA_DEVICE auto bind(const GraphValue<AdamBias<T>>& bias) const {
+    return [rule = rule, bias = bias.get()](T* x) { rule(bias, x[0], x[1], x[2], x[3]); };
   }
 };
 
@@ -248,9 +256,8 @@ void sgd_step(Cuda& cuda, const SgdSettings& settings, std::span<const SgdSlot<T
 template <class T>
 void adam_step(Cuda& cuda, const AdamSettings& settings, std::span<const AdamSlot<T>> slots) {
   update_all(cuda, "adam_step", AdamUpdate<T>(settings), slots, [&](const AdamSlot<T>& slot) {
-    return DeviceSlot<T, 4, AdamBias<T>>{{slot.parameter, const_cast<T*>(slot.gradient), slot.mean, slot.mean_square},
-                                         static_cast<unsigned>(slot.n),
-                                         AdamBias<T>(settings, slot.step)};
+    return DeviceSlot<T, 4, GraphValue<AdamBias<T>>>{{slot.parameter, const_cast<T*>(slot.gradient), slot.mean, slot.mean_square},
+                                         static_cast<unsigned>(slot.n), slot.bias};
   });
 }
 

@@ -1,0 +1,56 @@
+#include "step.h"
+
+#include <mica/core/ops/loss.h>
+
+namespace mica::training {
+
+Steps::Steps(Sequential& network, Optimizer& optimizer, Device device, int steps_per_graph) : network_(network), optimizer_(optimizer) {
+  if (steps_per_graph == 0) return;
+  graph_.emplace(device);
+  batches_.resize(static_cast<std::size_t>(steps_per_graph));
+}
+
+StepResult Steps::step(const Batch& batch) {
+  optimizer_.zero_grad();
+  const Tensor y = network_(batch.images), loss = nll_loss(y, batch.labels);
+  loss.backward();
+  optimizer_.step();
+  return {loss.detach(), count_correct(y, batch.labels), batch.labels.numel()};
+}
+
+std::vector<StepResult> Steps::next(BatchLoader& loader, std::int64_t most) {
+  if (graph_ && most >= static_cast<std::int64_t>(batches_.size())) {
+    const std::size_t filled = fill(loader);
+    if (filled == batches_.size()) return run_graph();
+    std::vector<StepResult> results;
+    for (std::size_t i = 0; i < filled; ++i) results.push_back(step(batches_[i]));
+    if (filled > 0) return results;
+  }
+  Batch batch;
+  return loader.next(batch) ? std::vector{step(batch)} : std::vector<StepResult>();
+}
+
+// How many of the graph's batches are filled: fewer than all where the epoch ends, or its last batch is smaller.
+std::size_t Steps::fill(BatchLoader& loader) {
+  std::size_t filled = 0;
+  for (Batch& batch : batches_) {
+    if (!(batch.images.defined() ? loader.refill(batch) : loader.next(batch))) break;
+    ++filled;
+  }
+  return filled;
+}
+
+std::vector<StepResult> Steps::run_graph() {
+  if (graph_->captured()) {
+    graph_->replay();
+    return captured_;
+  }
+  std::vector<StepResult> results;
+  const auto count = static_cast<int>(batches_.size());
+  graph_->capture([&](int i) { results.push_back(step(batches_[static_cast<std::size_t>(i)])); }, count);  // does them, then records them
+  captured_.assign(results.begin() + count, results.end());
+  results.resize(batches_.size());
+  return results;
+}
+
+}  // namespace mica::training

@@ -1,0 +1,41 @@
+// Training steps, one after the other or, on CUDA, replayed as a captured graph.
+#pragma once
+
+#include <mica/core/cuda_graph.h>
+#include <mica/data/image_set.h>
+#include <mica/layers/sequential.h>
+#include <mica/optim/optimizer.h>
+
+#include <optional>
+#include <vector>
+
+namespace mica::training {
+
+// Of one batch, on its device.
+struct StepResult {
+  Tensor loss, correct;
+  std::int64_t images = 0;
+};
+
+class Steps {
+ public:
+  // On the network's device. steps_per_graph: 0 for no graph, else throws DeviceError unless that is a CUDA device.
+  Steps(Sequential& network, Optimizer& optimizer, Device device, int steps_per_graph);
+
+  // Does the loader's next steps: one, or as many as a graph has, but `most` ≥ 1 at most. Empty where the epoch is over. The
+  // tensors hold these values until the next call.
+  std::vector<StepResult> next(BatchLoader& loader, std::int64_t most);
+
+ private:
+  StepResult step(const Batch& batch);
+  std::size_t fill(BatchLoader& loader);
+  std::vector<StepResult> run_graph();
+
+  Sequential& network_;
+  Optimizer& optimizer_;
+  std::optional<CudaGraph> graph_;
+  std::vector<Batch> batches_;        // a graph's, always in the same memory
+  std::vector<StepResult> captured_;  // what a replay leaves
+};
+
+}  // namespace mica::training
