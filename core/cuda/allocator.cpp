@@ -10,13 +10,16 @@
 namespace mica {
 namespace {
 
-constexpr std::size_t alignment = 512;
+constexpr std::size_t alignment = 512, large_quantum = std::size_t{2} << 20;
 
-// One of four sizes per power of two: at most a quarter is wasted, and few sizes occur.
+std::size_t multiple(std::size_t bytes, std::size_t of) { return (std::max<std::size_t>(bytes, 1) + of - 1) / of * of; }
+
+std::size_t aligned(std::size_t bytes) { return multiple(bytes, alignment); }
+
+// One of four sizes per power of two, so that few sizes occur and at most a quarter is wasted; no more than 2 MiB of large ones.
 std::size_t rounded(std::size_t bytes) {
   if (bytes <= alignment) return alignment;
-  const std::size_t quantum = std::max(alignment, std::bit_floor(bytes - 1) / 4);
-  return (bytes + quantum - 1) / quantum * quantum;
+  return multiple(bytes, std::clamp(std::bit_floor(bytes - 1) / 4, alignment, large_quantum));
 }
 
 }  // namespace
@@ -24,36 +27,45 @@ std::size_t rounded(std::size_t bytes) {
 void* CudaAllocator::allocate(std::size_t bytes) {
   if (bytes > SIZE_MAX / 4) throw OutOfMemory(fmt::format("cannot allocate {} bytes on cuda:{}: no device has that many", bytes, device_));
   const std::lock_guard lock(mutex_);
-  const std::size_t size = rounded(checker_ ? bytes + kernels::canary_bytes : bytes);
-  void* const block = take(bytes, size);
-  if (checker_) checker_->handed_out(block, bytes, size);
-  stats_.current += rounded(bytes);
+  const std::size_t needed = checker_ ? bytes + kernels::canary_bytes : bytes;
+  const Block block = take(bytes, needed);
+  if (checker_) checker_->handed_out(block.pointer, bytes, block.size);
+  stats_.current += aligned(bytes);
   stats_.peak = std::max(stats_.peak, stats_.current);
+  return block.pointer;
+}
+
+CudaAllocator::Block CudaAllocator::take(std::size_t bytes, std::size_t needed) {
+  const std::size_t size = rounded(needed), least = aligned(needed);
+  if (void* const block = take_free(size)) return {block, size};
+  if (void* const block = least < size && !tight_.empty() ? take_free(least) : nullptr) return {block, least};
+  if (void* const block = take_new(size)) return {block, size};
+  (void)cudaDeviceSynchronize();
+  release_free_lists();
+  if (void* const block = take_new(size)) return {block, size};
+  if (void* const block = least < size ? take_new(least) : nullptr) {
+    tight_.emplace(block, least);
+    return {block, least};
+  }
+  std::size_t left = 0, total = 0;
+  (void)cudaMemGetInfo(&left, &total);
+  throw OutOfMemory(fmt::format("cannot allocate {} bytes on cuda:{}: {} of its {} bytes are free, {} are in tensors (peak {}); "
+                                "use a smaller batch",
+                                bytes, device_, left, total, stats_.current, stats_.peak));
+}
+
+void* CudaAllocator::take_free(std::size_t size) {
+  const auto list = free_.find(size);
+  if (list == free_.end() || list->second.empty()) return nullptr;
+  void* const block = list->second.back();
+  list->second.pop_back();
   return block;
 }
 
-void* CudaAllocator::take(std::size_t bytes, std::size_t size) {
+void* CudaAllocator::take_new(std::size_t size) {
   void* block = nullptr;
-  if (auto list = free_.find(size); list != free_.end() && !list->second.empty()) {
-    block = list->second.back();
-    list->second.pop_back();
-    return block;
-  }
-  cudaError_t error = cudaMalloc(&block, size);
-  if (error == cudaErrorMemoryAllocation) {
-    (void)cudaGetLastError();  // or the next launch would be blamed for it
-    (void)cudaDeviceSynchronize();
-    release_free_lists();
-    error = cudaMalloc(&block, size);
-  }
-  if (error == cudaErrorMemoryAllocation) {
-    (void)cudaGetLastError();
-    std::size_t left = 0, total = 0;
-    (void)cudaMemGetInfo(&left, &total);
-    throw OutOfMemory(fmt::format("cannot allocate {} bytes on cuda:{}: {} of its {} bytes are free, {} are in tensors (peak {}); "
-                                  "use a smaller batch",
-                                  bytes, device_, left, total, stats_.current, stats_.peak));
-  }
+  const cudaError_t error = cudaMalloc(&block, size);
+  if (error == cudaErrorMemoryAllocation) return (void)cudaGetLastError(), nullptr;  // or the next launch would be blamed for it
   kernels::check(error, "allocating device memory");
   stats_.reserved += size;
   return block;
@@ -61,8 +73,10 @@ void* CudaAllocator::take(std::size_t bytes, std::size_t size) {
 
 void CudaAllocator::free(void* pointer, std::size_t bytes) noexcept {
   const std::lock_guard lock(mutex_);
-  const std::size_t watched = checker_ ? checker_->given_back(pointer) : 0, size = watched ? watched : rounded(bytes);
-  stats_.current -= rounded(bytes);
+  const std::size_t watched = checker_ ? checker_->given_back(pointer) : 0;
+  const auto tight = tight_.find(pointer);
+  const std::size_t size = watched ? watched : tight != tight_.end() ? tight->second : rounded(bytes);
+  stats_.current -= aligned(bytes);
   if (!closed_) {
     try {
       free_[size].push_back(pointer);
@@ -72,6 +86,7 @@ void CudaAllocator::free(void* pointer, std::size_t bytes) noexcept {
   }
   (void)cudaDeviceSynchronize();
   (void)cudaFree(pointer);
+  tight_.erase(pointer);
   stats_.reserved -= size;
 }
 
@@ -85,6 +100,7 @@ void CudaAllocator::release_free_lists() noexcept {
     for (void* block : blocks) {
       if (checker_) checker_->forget(block);
       (void)cudaFree(block);
+      tight_.erase(block);
     }
     stats_.reserved -= size * blocks.size();
   }

@@ -1,8 +1,8 @@
 // Memory of one CUDA device, kept in free lists by size. All its users work on one stream, so a block may be handed out
 // again as soon as it is given back: the stream runs the new owner's work after the old one's. When the device refuses, the
-// free lists are given back, after waiting for the work that may still use them, and the request is tried once more; then
-// OutOfMemory names the request and what is free. Thread-safe. With a MemoryChecker every buffer is watched, and blocks are
-// larger by its canary.
+// free lists are given back, after waiting for the work that may still use them, and the request is tried once more, at last
+// without rounding; then OutOfMemory names the request and what is free. Thread-safe. With a MemoryChecker every buffer is
+// watched, and blocks are larger by its canary.
 #pragma once
 
 #include <mica/core/allocator.h>
@@ -37,12 +37,19 @@ class CudaAllocator final : public kernels::DeviceMemory {
   void close() noexcept;
 
  private:
-  void* take(std::size_t bytes, std::size_t size);  // from a free list or the device
+  struct Block {
+    void* pointer;
+    std::size_t size;
+  };
+  Block take(std::size_t bytes, std::size_t needed);  // at least `needed`; `bytes` is what was asked for
+  void* take_free(std::size_t size);                  // null: there is none
+  void* take_new(std::size_t size);                   // null: the device has no more
   void release_free_lists() noexcept;
 
   int device_;
   std::mutex mutex_;
-  std::map<std::size_t, std::vector<void*>> free_;  // by rounded size
+  std::map<std::size_t, std::vector<void*>> free_;  // by size
+  std::map<void*, std::size_t> tight_;              // blocks, in use or free, that were not rounded up, and their sizes
   MemoryStats stats_;
   std::unique_ptr<MemoryChecker> checker_;
   bool closed_ = false;

@@ -8,6 +8,9 @@
 #include <mica/core/memory.h>
 #include <mica/core/ops.h>
 
+#include <fmt/format.h>
+
+#include <cinttypes>
 #include <numeric>
 #include <set>
 
@@ -121,6 +124,40 @@ TEST_CASE("memory that tensors gave back is used again, and given to the device 
   release_cached_memory(device);
   CHECK(memory_stats(device).reserved == before.reserved);
 }
+
+TEST_CASE("large requests are rounded to 2 MiB", "[cuda]") {
+  if (no_device()) return;
+  const Device device = Device::cuda();
+  release_cached_memory(device);
+  const std::size_t before = memory_stats(device).reserved;
+  const Tensor x = Tensor::empty({(65 << 20) + 1}, DType::u8, device);
+  CHECK(memory_stats(device).reserved == before + (66 << 20));
+}
+
+#ifdef MICA_CUDA_EMULATED  // hardware keeps some of what it calls free
+TEST_CASE("a request that fits only without rounding is served, and its memory used again", "[cuda]") {
+  const Device device = Device::cuda();
+  release_cached_memory(device);
+  const MemoryStats before = memory_stats(device);
+  const std::string refusal = error_text<OutOfMemory>([&] { Tensor::empty({(1LL << 31) - 1}, DType::f64, device); });
+  std::int64_t left = 0;
+  REQUIRE(std::sscanf(refusal.c_str(), "cannot allocate 17179869176 bytes on cuda:0: %" SCNd64 " of its", &left) == 1);
+  const std::int64_t n = left / 512 * 512 - 512;  // some bytes for the canary
+  void* first = nullptr;
+  {
+    const Tensor x = Tensor::empty({n}, DType::u8, device);
+    first = x.raw_data();
+    CHECK(memory_stats(device).current == before.current + static_cast<std::size_t>(n));
+    const std::string text = error_text<OutOfMemory>([&] { Tensor::empty({4096}, DType::u8, device); });
+    CHECK(text.starts_with("cannot allocate 4096 bytes on cuda:0: "));
+    CHECK(text.find(fmt::format("{} are in tensors", memory_stats(device).current)) != std::string::npos);
+  }
+  CHECK(memory_stats(device).current == before.current);
+  CHECK(Tensor::empty({n}, DType::u8, device).raw_data() == first);
+  release_cached_memory(device);
+  CHECK(memory_stats(device).reserved == before.reserved);
+}
+#endif
 
 TEST_CASE("every op refuses tensors of two devices or two dtypes", "[cuda]") {
   if (no_device()) return;
