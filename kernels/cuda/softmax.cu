@@ -25,7 +25,8 @@ struct Line {
 };
 
 template <class Team, bool logarithm, class T>
-__global__ void forward_kernel(unsigned lines, unsigned length, unsigned inner, unsigned width, const T* x, T* y) {
+__global__ void __launch_bounds__(Team::most_threads, 1)
+    forward_kernel(unsigned lines, unsigned length, unsigned inner, unsigned width, const T* x, T* y) {
   const Team team(width);
   const Line line(team.index, lines, length, inner);
   x += line.begin, y += line.begin;
@@ -45,7 +46,8 @@ __global__ void forward_kernel(unsigned lines, unsigned length, unsigned inner, 
 }
 
 template <class Team, bool logarithm, class T>
-__global__ void backward_kernel(unsigned lines, unsigned length, unsigned inner, unsigned width, const T* y, const T* gy, T* gx) {
+__global__ void __launch_bounds__(Team::most_threads, 1)
+    backward_kernel(unsigned lines, unsigned length, unsigned inner, unsigned width, const T* y, const T* gy, T* gx) {
   const Team team(width);
   const Line line(team.index, lines, length, inner);
   y += line.begin, gy += line.begin, gx += line.begin;
