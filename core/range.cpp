@@ -16,7 +16,7 @@ void require_in_range(const Tensor& values, std::int64_t size, std::optional<std
 #ifdef MICA_CUDA
   if (values.device().kind() == Device::Kind::cuda) {
     CudaDevice& device = cuda_device(values.device());
-    if (n > 0) kernels::watch_range(*device.context, n, size, allowed, data, device.watch(describe));
+    if (n > 0) device.watch(describe, [&](int site) { kernels::watch_range(*device.context, n, size, allowed, data, site); });
     return;
   }
 #endif

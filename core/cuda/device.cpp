@@ -68,10 +68,12 @@ void CudaDevice::synchronize() {
 
 // ---- values out of range ----
 
-int CudaDevice::watch(Description description) {
+// The lock is held until the launch: a synchronisation by another thread before it would take the description away.
+void CudaDevice::watch(Description description, const std::function<void(int site)>& launch) {
   const std::lock_guard lock(transfer_);
+  if (watched_.size() == most_watched) finish();
   watched_.push_back(std::move(description));
-  return static_cast<int>(watched_.size());
+  launch(static_cast<int>(watched_.size()));
 }
 
 void CudaDevice::finish() {

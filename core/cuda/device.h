@@ -20,9 +20,10 @@ struct CudaDevice {
   void copy(void* target, const void* source, std::size_t bytes);      // on the device
   void synchronize();
 
-  // What a later synchronisation throws as an Error if the kernel that was given this site finds a value out of range.
+  // description is what a later synchronisation throws as an Error if the kernel that `launch` gives this site to finds a value
+  // out of range. Every most_watched-th call is such a synchronisation.
   using Description = std::function<std::string(std::int64_t position, std::int64_t value)>;
-  int watch(Description description);
+  void watch(Description description, const std::function<void(int site)>& launch);
 
   void close() noexcept;
 
@@ -39,7 +40,8 @@ struct CudaDevice {
   void finish();  // waits, then throws what kernels found
   std::string finish_watched();  // waits; the text about a watched value that is out of range, or nothing
 
-  std::mutex transfer_;
+  static constexpr std::size_t most_watched = 4096;
+  std::mutex transfer_;  // of everything below, and of the order of launches that have a site
   std::array<std::optional<Staging>, 8> staging_;  // in turn
   std::size_t next_staging_ = 0;
   std::unique_ptr<kernels::Pinned> fault_;

@@ -7,12 +7,15 @@
 #include <mica/core/error.h>
 #include <mica/core/memory.h>
 #include <mica/core/ops.h>
+#include <mica/core/range.h>
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <cinttypes>
 #include <numeric>
 #include <set>
+#include <thread>
 
 using namespace mica;
 using namespace mica::test;
@@ -158,6 +161,45 @@ TEST_CASE("a request that fits only without rounding is served, and its memory u
   CHECK(memory_stats(device).reserved == before.reserved);
 }
 #endif
+
+TEST_CASE("checks of values that nobody reads are looked at every few thousand", "[cuda]") {
+  if (no_device()) return;
+  synchronize(Device::cuda());
+  const Tensor index = Tensor::full({1}, 7, DType::i64, Device::cuda());
+  const auto check_below = [&](std::int64_t size) {
+    require_in_range(index, size, {}, [size](std::int64_t, std::int64_t value) { return fmt::format("{} is not below {}", value, size); });
+  };
+  const auto check_many = [&] { for (int i = 0; i < 5000; ++i) check_below(i == 100 ? 5 : 8); };
+  CHECK(error_text<Error>(check_many) == "7 is not below 5");
+  check_below(6);
+  CHECK(error_text<Error>([] { synchronize(Device::cuda()); }) == "7 is not below 6");
+}
+
+TEST_CASE("a check of values on one host thread keeps its text when another waits", "[cuda]") {
+  if (no_device()) return;
+  const Tensor index = Tensor::full({1}, 7, DType::i64, Device::cuda());
+  std::atomic<int> mine = 0, others = 0;
+  std::atomic<bool> done = false;
+  const auto wait = [&] {
+    try {
+      synchronize(Device::cuda());
+    } catch (const Error& error) {
+      ++(std::string_view(error.what()) == "mine" ? mine : others);
+    } catch (const std::exception&) {
+      ++others;
+    }
+  };
+  std::thread waits([&] { while (!done) wait(); });
+  for (int i = 0; i < 300; ++i) {
+    require_in_range(index, 8, {}, [](std::int64_t, std::int64_t) { return std::string("not mine"); });
+    require_in_range(index, 5, {}, [](std::int64_t, std::int64_t) { return std::string("mine"); });
+  }
+  done = true;
+  waits.join();
+  wait();
+  CHECK(mine > 0);
+  CHECK(others == 0);
+}
 
 TEST_CASE("every op refuses tensors of two devices or two dtypes", "[cuda]") {
   if (no_device()) return;
