@@ -95,7 +95,7 @@ TEST_CASE("gradients cross from device to device", "[cuda]") {
         "set_grad: tensors are on cpu and cuda:0, expected one device; move one with to()");
 }
 
-TEST_CASE("what no kernel can count or no device hold is refused, and the next request works", "[cuda]") {
+TEST_CASE("what no kernel can count or no device hold is refused, and the next request works", "[cuda][memory]") {
   if (no_device()) return;
   CHECK(error_text<ShapeError>([] { Tensor::empty({1 << 16, 1 << 15}, DType::u8, Device::cuda()); }) ==
         "a tensor of shape 65536×32768 on cuda:0 has 2147483648 elements; kernels count at most 2147483647 there, so split it");
@@ -109,7 +109,7 @@ TEST_CASE("what no kernel can count or no device hold is refused, and the next r
   CHECK(values(Tensor::ones({3}, DType::f32, Device::cuda())) == std::vector<double>{1, 1, 1});
 }
 
-TEST_CASE("memory that tensors gave back is used again, and given to the device when that is short of it", "[cuda]") {
+TEST_CASE("memory that tensors gave back is used again, and given to the device when that is short of it", "[cuda][memory]") {
   if (no_device()) return;
   const Device device = Device::cuda();
   release_cached_memory(device);
@@ -128,7 +128,7 @@ TEST_CASE("memory that tensors gave back is used again, and given to the device 
   CHECK(memory_stats(device).reserved == before.reserved);
 }
 
-TEST_CASE("large requests are rounded to 2 MiB", "[cuda]") {
+TEST_CASE("large requests are rounded to 2 MiB", "[cuda][memory]") {
   if (no_device()) return;
   const Device device = Device::cuda();
   release_cached_memory(device);
@@ -138,7 +138,7 @@ TEST_CASE("large requests are rounded to 2 MiB", "[cuda]") {
 }
 
 #ifdef MICA_CUDA_EMULATED  // hardware keeps some of what it calls free
-TEST_CASE("a request that fits only without rounding is served, and its memory used again", "[cuda]") {
+TEST_CASE("a request that fits only without rounding is served, and its memory used again", "[cuda][memory]") {
   const Device device = Device::cuda();
   release_cached_memory(device);
   const MemoryStats before = memory_stats(device);
