@@ -44,13 +44,15 @@ MICA_INLINE void line_backward(const Backward<T>& b, const LineGroup& g) {
   const CrossEntropy<T>& call = b.call;
   const LineGradient<T> gradient(call, g.first, b.total_weight, b.gloss);
   const T largest = b.largest[g.first], log = b.logs[g.first], total = gradient.total(b.all), share = gradient.share(1);
+  const double soft = gradient.soft;
+  const i64 n = call.d.classes;
   const T *x = call.x + g.at, *weight = call.weight;
   T* gx = b.gx + g.at;
   const auto pulled = [=](i64 c) MICA_LAMBDA_INLINE { return math::exp_nonpositive(x[c] - largest - log) * total; };
   if (weight && gradient.smoothed)
-    for (i64 c = 0; c < call.d.classes; ++c) gx[c] = gradient.share(static_cast<double>(weight[c])) - pulled(c);
+    in_lanes(n, [=](i64 c) MICA_LAMBDA_INLINE { gx[c] = static_cast<T>(soft * static_cast<double>(weight[c])) - pulled(c); });
   else
-    for (i64 c = 0; c < call.d.classes; ++c) gx[c] = share - pulled(c);
+    in_lanes(n, [=](i64 c) MICA_LAMBDA_INLINE { gx[c] = share - pulled(c); });
   if (const i64 t = gradient.target; counts(call.d, t)) gx[t] = gradient.of(t, weight_of(weight, t)) - pulled(t);
 }
 

@@ -29,9 +29,32 @@ MICA_INLINE T largest_of(i64 n, const T* x) {
   return best[0];
 }
 
+// f(i) for all i < n, for some of them twice: the last lanes overlap those before.
+template <class F>
+MICA_INLINE void in_lanes(i64 n, const F& f) {
+  if (n < lanes) {
+    for (i64 i = 0; i < n; ++i) f(i);
+    return;
+  }
+  for (i64 i = 0; i < n / lanes * lanes; ++i) f(i);
+  if (n % lanes > 0)
+    for (i64 i = n - lanes; i < n; ++i) f(i);
+}
+
+// log Σ exp(x − largest). The last n % lanes are made in vector registers too, with what precedes them or with zeros, since exp of
+// single values would take as long as all others.
 template <class T>
 MICA_INLINE T log_total(i64 n, const T* x, T largest) {
-  return static_cast<T>(std::log(lane_sum(n, [=](i64 i) MICA_LAMBDA_INLINE { return math::exp_nonpositive(x[i] - largest); })));
+  const auto exp_of = [=](T v) MICA_LAMBDA_INLINE { return math::exp_nonpositive(v - largest); };
+  double total = lane_sum(n / lanes * lanes, [=](i64 i) MICA_LAMBDA_INLINE { return exp_of(x[i]); });
+  if (const i64 rest = n % lanes; rest > 0) {
+    T copy[lanes] = {}, last[lanes];
+    if (n < lanes) std::copy(x, x + n, copy + lanes - n);
+    const T* from = n < lanes ? copy : x + n - lanes;
+    for (i64 lane = 0; lane < lanes; ++lane) last[lane] = exp_of(from[lane]);
+    for (i64 lane = lanes - rest; lane < lanes; ++lane) total += static_cast<double>(last[lane]);
+  }
+  return static_cast<T>(std::log(total));
 }
 
 // ---- up to `tile` lines side by side, each with a step of `inner` ----
