@@ -7,8 +7,6 @@
 namespace mica::kernels {
 namespace {
 
-constexpr int most_threads = 1024;
-
 // largest and logs: m and L of each line. Where it is loss that is wanted of single lines, single is null, and otherwise loss is.
 template <class T>
 struct Forward {
@@ -28,7 +26,7 @@ struct Backward {
 };
 
 template <class Team, class T>
-__global__ void __launch_bounds__(most_threads)
+__global__ void __launch_bounds__(Team::most_threads, 1)
     forward_kernel(unsigned lines, unsigned classes, unsigned inner, unsigned width, Forward<T> f) {
   const Team team(width);
   const Line line(team.index, lines, classes, inner);
@@ -49,7 +47,7 @@ __global__ void __launch_bounds__(most_threads)
 }
 
 template <class Team, class T>
-__global__ void __launch_bounds__(most_threads)
+__global__ void __launch_bounds__(Team::most_threads, 1)
     backward_kernel(unsigned lines, unsigned classes, unsigned inner, unsigned width, Backward<T> b) {
   const Team team(width);
   const Line line(team.index, lines, classes, inner);
