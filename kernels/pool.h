@@ -8,6 +8,19 @@
 
 namespace mica::kernels {
 
+// Of numbers below 2³², as sizes with their padding are: a division of 64 bits takes several times as long.
+constexpr i64 quotient(i64 a, i64 b) { return static_cast<std::uint32_t>(a) / static_cast<std::uint32_t>(b); }
+
+// The k of [0, kernel) for which start + k·dilation lies in [0, size): from first to before end; none where end ≤ first.
+struct Taps {
+  i64 first, end;
+};
+constexpr Taps taps_inside(i64 start, i64 kernel, i64 dilation, i64 size) {
+  const i64 first = start < 0 ? quotient(-start - 1, dilation) + 1 : 0;
+  if (start + (kernel - 1) * dilation < size) return {first, kernel};
+  return {first, start < size ? quotient(size - 1 - start, dilation) + 1 : 0};
+}
+
 template <class T> void max_pool2d_forward(Cpu& cpu, const Pool2dDims& d, const T* x, T* y);
 template <class T> void max_pool2d_forward(Cuda& cuda, const Pool2dDims& d, const T* x, T* y);
 template <class T> void max_pool2d_backward(Cpu& cpu, const Pool2dDims& d, const T* x, const T* gy, T* gx);

@@ -2,6 +2,7 @@
 #include <mica/core/dispatch.h>
 #include <mica/core/error.h>
 #include <mica/core/ops/batch_norm.h>
+#include <mica/core/ops/elementwise.h>
 #include <mica/kernels/batch_norm.h>
 
 #include <fmt/format.h>
@@ -99,7 +100,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
   const auto given_or = [&](const Tensor& t, double value) { return t.defined() ? t : Tensor::full({x.size(1)}, value, x.dtype(), x.device()); };
   if (x.numel() == 0) {  // nothing to normalise, and no statistics to learn; the batch counts
     Tensor count = options.num_batches_tracked;
-    if (from_batch && count.defined()) count.fill_(static_cast<double>(count.item<std::int64_t>() + 1));
+    if (from_batch && count.defined()) count.copy_(count.to(DType::f64) + 1);  // where it is
     Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
     const Shape channels{x.size(1)};
     record("batch_norm", y, {x, weight, bias}, [channels](const Tensor& gy) -> Gradients {

@@ -5,6 +5,7 @@
 #include <mica/core/ops/loss.h>
 #include <mica/core/ops/reduce.h>
 #include <mica/core/range.h>
+#include <mica/kernels/cross_entropy.h>
 
 #include <fmt/format.h>
 
@@ -35,26 +36,41 @@ kernels::NllDims check(const char* op, const Tensor& scores, const Tensor& targe
     return fmt::format("{}: target[{}] is {}, expected a class from 0 to {} or ignore_index {}", op, position, value, classes - 1, ignore_index);
   });
   const std::int64_t inner = scores.rank() < 3 ? 1 : strides_of(scores.shape())[1];
-  return {inner == 0 ? 0 : n / inner, classes, inner, ignore_index, 0, Reduction::mean};
+  return {inner == 0 ? 0 : n / inner, classes, inner, ignore_index, Reduction::mean};
 }
 
-// What nll_loss and cross_entropy share. The target is in logical order once it is flat, as the positions of y are.
-Tensor likelihood(const char* op, const Tensor& y, const Tensor& target, const Tensor& weight, const kernels::NllDims& d) {
-  const Tensor flat = target.reshape({target.numel()});
-  Tensor loss = Tensor::empty(d.reduction == Reduction::none ? flat.shape() : Shape{}, y.dtype(), y.device());
-  dispatch_floating(y, [&](auto& context, auto t) {
-    using T = decltype(t);
-    kernels::nll_loss_forward<T>(context, d, y.data<T>(), flat.data<std::int64_t>(), data_or_null<T>(weight),
-                                 loss.data<T>());
+// What forward fills in for backward: Σ weight[target], for the mean alone.
+Tensor total_weight_for(const kernels::NllDims& d, const Tensor& scores) {
+  return d.reduction == Reduction::mean ? Tensor::empty({}, DType::f64, scores.device()) : Tensor();
+}
+double* writable_or_null(const Tensor& total_weight) { return total_weight.defined() ? total_weight.data<double>() : nullptr; }
+
+// In logical order, as the positions of scores are.
+Tensor flat(const Tensor& target) { return target.reshape({target.numel()}); }
+
+Tensor empty_loss(const kernels::NllDims& d, const Tensor& scores, const Tensor& flat_target) {
+  return Tensor::empty(d.reduction == Reduction::none ? flat_target.shape() : Shape{}, scores.dtype(), scores.device());
+}
+
+// Of classes. The values of lines that backward needs are as many as there are targets.
+Tensor cross_entropy_of_classes(const Tensor& scores, const Tensor& target, const Tensor& weight, const kernels::NllDims& d, double smoothing) {
+  const char* op = "cross_entropy";
+  const Tensor t = flat(target);
+  Tensor loss = empty_loss(d, scores, t), total_weight = total_weight_for(d, scores), kept = Tensor::empty({2, t.numel()}, scores.dtype(), scores.device());
+  dispatch_floating(scores, [&](auto& context, auto type) {
+    using T = decltype(type);
+    kernels::cross_entropy_forward<T>(context, {d, smoothing, scores.data<T>(), t.data<std::int64_t>(), data_or_null<T>(weight)}, kept.data<T>(),
+                                      writable_or_null(total_weight), loss.data<T>());
   });
-  record(op, loss, {y}, [d, shape = y.shape(), flat = Saved(op, flat), weight = Saved(op, weight)](const Tensor& gloss) -> Gradients {
-    Tensor gy = Tensor::empty(shape, gloss.dtype(), gloss.device());
-    dispatch_floating(gloss, [&](auto& context, auto t) {
-      using T = decltype(t);
-      kernels::nll_loss_backward<T>(context, d, flat.get().data<std::int64_t>(), data_or_null<T>(weight.get()),
-                                    gloss.data<T>(), gy.data<T>());
+  record(op, loss, {scores}, [d, smoothing, kept, total_weight, scores = Saved(op, scores), t = Saved(op, t), weight = Saved(op, weight)](const Tensor& gloss) -> Gradients {
+    const Tensor& x = scores.get();
+    Tensor gx = Tensor::empty(x.shape(), x.dtype(), x.device());
+    dispatch_floating(x, [&](auto& context, auto type) {
+      using T = decltype(type);
+      kernels::cross_entropy_backward<T>(context, {d, smoothing, x.data<T>(), t.get().data<std::int64_t>(), data_or_null<T>(weight.get())},
+                                         kept.data<T>(), data_or_null<double>(total_weight), gloss.data<T>(), gx.data<T>());
     });
-    return {gy};
+    return {gx};
   });
   return d.reduction == Reduction::none ? loss.reshape(target.shape()) : loss;
 }
@@ -88,7 +104,23 @@ Tensor cross_entropy_of_probabilities(const Tensor& scores, const Tensor& target
 Tensor nll_loss(const Tensor& y, const Tensor& target, const NllLossOptions& o) {
   kernels::NllDims d = check("nll_loss", y, target, o.weight, o.ignore_index);
   d.reduction = o.reduction;
-  return likelihood("nll_loss", y, target, o.weight, d);
+  const Tensor t = flat(target);
+  Tensor loss = empty_loss(d, y, t), total_weight = total_weight_for(d, y);
+  dispatch_floating(y, [&](auto& context, auto type) {
+    using T = decltype(type);
+    kernels::nll_loss_forward<T>(context, d, y.data<T>(), t.data<std::int64_t>(), data_or_null<T>(o.weight), writable_or_null(total_weight), loss.data<T>());
+  });
+  record("nll_loss", loss, {y},
+         [d, total_weight, shape = y.shape(), t = Saved("nll_loss", t), weight = Saved("nll_loss", o.weight)](const Tensor& gloss) -> Gradients {
+           Tensor gy = Tensor::empty(shape, gloss.dtype(), gloss.device());
+           dispatch_floating(gloss, [&](auto& context, auto type) {
+             using T = decltype(type);
+             kernels::nll_loss_backward<T>(context, d, t.get().data<std::int64_t>(), data_or_null<T>(weight.get()), data_or_null<double>(total_weight),
+                                           gloss.data<T>(), gy.data<T>());
+           });
+           return {gy};
+         });
+  return d.reduction == Reduction::none ? loss.reshape(target.shape()) : loss;
 }
 
 Tensor cross_entropy(const Tensor& scores, const Tensor& target, const CrossEntropyOptions& o) {
@@ -97,8 +129,7 @@ Tensor cross_entropy(const Tensor& scores, const Tensor& target, const CrossEntr
   if (target.shape() == scores.shape() && scores.rank() > 0) return cross_entropy_of_probabilities(scores, target, o);
   kernels::NllDims d = check("cross_entropy", scores, target, o.weight, o.ignore_index);
   d.reduction = o.reduction;
-  d.smoothing = o.label_smoothing;
-  return likelihood("cross_entropy", log_softmax(scores, class_dim(scores)), target, o.weight, d);
+  return cross_entropy_of_classes(scores, target, o.weight, d, o.label_smoothing);
 }
 
 Tensor count_correct(const Tensor& scores, const Tensor& target) {

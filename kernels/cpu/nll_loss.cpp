@@ -1,68 +1,36 @@
-#include <mica/kernels/cpu/lane_sum.h>
-#include <mica/kernels/nll_loss.h>
+#include <mica/kernels/cpu/losses.h>
+#include <mica/kernels/cpu/parallel.h>
 
 namespace mica::kernels {
 namespace {
 
-i64 grain(const NllDims& d) { return 1 + 4096 / (d.smoothing > 0 ? d.classes + 1 : 4); }
-
-template <class T> T weight_of(const T* weight, i64 c) { return weight ? weight[c] : T(1); }
-
-// Σ w[t] over the lines that are not ignored.
-template <class T>
-double total_weight(const NllDims& d, const i64* target, const T* weight) {
-  double total = 0;
-  for (i64 line = 0; line < d.outer * d.inner; ++line)
-    if (target[line] != d.ignore_index) total += static_cast<double>(weight_of(weight, target[line]));
-  return total;
-}
-
-template <class T>
-double line_loss(const NllDims& d, const T* y, i64 target, const T* weight) {
-  if (target == d.ignore_index) return 0;
-  const double loss = -static_cast<double>(weight_of(weight, target)) * static_cast<double>(y[target * d.inner]);
-  if (d.smoothing == 0) return loss;
-  if (!weight && d.inner == 1)
-    return (1 - d.smoothing) * loss - d.smoothing / static_cast<double>(d.classes) * lane_sum(d.classes, [=](i64 c) { return y[c]; });
-  double all = 0;
-  for (i64 c = 0; c < d.classes; ++c) all -= static_cast<double>(weight_of(weight, c)) * static_cast<double>(y[c * d.inner]);
-  return (1 - d.smoothing) * loss + d.smoothing / static_cast<double>(d.classes) * all;
-}
+// Where y[c] of a line is.
+i64 place(const NllDims& d, i64 line, i64 c) { return (line / d.inner * d.classes + c) * d.inner + line % d.inner; }
 
 }  // namespace
 
 template <class T>
-void nll_loss_forward(Cpu& cpu, const NllDims& d, const T* y, const i64* target, const T* weight, T* loss) {
+void nll_loss_forward(Cpu& cpu, const NllDims& d, const T* y, const i64* target, const T* weight, double* total_weight, T* loss) {
   const i64 lines = d.outer * d.inner;
   double* single = cpu.scratch<double>(static_cast<std::size_t>(lines));
-  parallel_for(cpu, lines, grain(d), [&](i64 begin, i64 end) {
-    for (i64 line = begin; line < end; ++line)
-      single[line] = line_loss(d, y + line / d.inner * d.classes * d.inner + line % d.inner, target[line], weight);
+  parallel_for(cpu, lines, 1024, [&](i64 begin, i64 end) {
+    for (i64 line = begin; line < end; ++line) {
+      const i64 t = target[line];
+      single[line] = counts(d, t) ? -weight_of(weight, t) * static_cast<double>(y[place(d, line, t)]) : 0;
+    }
   });
-  if (d.reduction == Reduction::none) {
-    for (i64 line = 0; line < lines; ++line) loss[line] = static_cast<T>(single[line]);
-    return;
-  }
-  double total = 0;
-  for (i64 line = 0; line < lines; ++line) total += single[line];
-  *loss = static_cast<T>(d.reduction == Reduction::mean ? total / total_weight(d, target, weight) : total);
+  finish_losses(d, single, target, weight, total_weight, loss);
 }
 
 template <class T>
-void nll_loss_backward(Cpu& cpu, const NllDims& d, const i64* target, const T* weight, const T* gloss, T* gy) {
-  const double by = d.reduction == Reduction::mean ? 1 / total_weight(d, target, weight) : 1;
-  const double hard = 1 - d.smoothing, soft = d.smoothing / static_cast<double>(d.classes);
+void nll_loss_backward(Cpu& cpu, const NllDims& d, const i64* target, const T* weight, const double* total_weight, const T* gloss, T* gy) {
   parallel_for(cpu, d.outer * d.inner, 1 + 4096 / (d.classes + 1), [&](i64 begin, i64 end) {
     for (i64 line = begin; line < end; ++line) {
-      T* to = gy + line / d.inner * d.classes * d.inner + line % d.inner;
+      T* to = gy + place(d, line, 0);
+      if (d.inner == 1) std::fill(to, to + d.classes, T(0));
+      else for (i64 c = 0; c < d.classes; ++c) to[c * d.inner] = 0;
       const i64 t = target[line];
-      const bool ignored = t == d.ignore_index;
-      const double g = -by * static_cast<double>(gloss[d.reduction == Reduction::none ? line : 0]);
-      const T share = ignored || soft == 0 ? T(0) : static_cast<T>(g * soft);
-      if (d.inner == 1 && (!weight || share == T(0))) std::fill(to, to + d.classes, share);
-      else for (i64 c = 0; c < d.classes; ++c)
-        to[c * d.inner] = ignored || soft == 0 ? T(0) : static_cast<T>(g * soft * static_cast<double>(weight_of(weight, c)));
-      if (!ignored) to[t * d.inner] += static_cast<T>(g * hard * static_cast<double>(weight_of(weight, t)));
+      if (counts(d, t)) to[t * d.inner] = static_cast<T>(negative_share(d, line, total_weight, gloss) * weight_of(weight, t));
     }
   });
 }
@@ -79,9 +47,9 @@ void count_correct(Cpu&, i64 n, i64 classes, const T* y, const i64* target, i64*
   }
 }
 
-#define MICA_FLOATING(T)                                                                               \
-  template void nll_loss_forward(Cpu&, const NllDims&, const T*, const i64*, const T*, T*);            \
-  template void nll_loss_backward(Cpu&, const NllDims&, const i64*, const T*, const T*, T*);           \
+#define MICA_FLOATING(T)                                                                                      \
+  template void nll_loss_forward(Cpu&, const NllDims&, const T*, const i64*, const T*, double*, T*);          \
+  template void nll_loss_backward(Cpu&, const NllDims&, const i64*, const T*, const double*, const T*, T*);   \
   template void count_correct(Cpu&, i64, i64, const T*, const i64*, i64*);
 MICA_FLOATING(float)
 MICA_FLOATING(double)

@@ -24,12 +24,12 @@ constexpr i64 tile = 32;  // channels that are compared side by side
 template <class T>
 MICA_INLINE void find_winners(const Pool2dDims& d, const T* image, i64 i, i64 j, i64 count, T* best, std::int32_t* where) {
   for (i64 c = 0; c < count; ++c) best[c] = -std::numeric_limits<T>::infinity(), where[c] = -1;
-  for (i64 u = 0; u < d.kernel[0]; ++u) {
-    const i64 h = i * d.stride[0] - d.padding[0] + u * d.dilation[0];
-    if (h < 0 || h >= d.h) continue;
-    for (i64 v = 0; v < d.kernel[1]; ++v) {
-      const i64 w = j * d.stride[1] - d.padding[1] + v * d.dilation[1];
-      if (w < 0 || w >= d.w) continue;
+  const i64 top = i * d.stride[0] - d.padding[0], left = j * d.stride[1] - d.padding[1];
+  const Taps rows = taps_inside(top, d.kernel[0], d.dilation[0], d.h), columns = taps_inside(left, d.kernel[1], d.dilation[1], d.w);
+  for (i64 u = rows.first; u < rows.end; ++u) {
+    const i64 h = top + u * d.dilation[0];
+    for (i64 v = columns.first; v < columns.end; ++v) {
+      const i64 w = left + v * d.dilation[1];
       const auto pixel = static_cast<std::int32_t>(h * d.w + w);
       const T* x = image + (h * d.w + w) * d.c;
       for (i64 c = 0; c < count; ++c) {

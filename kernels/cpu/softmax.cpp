@@ -1,39 +1,16 @@
-// `lanes` neighbours go side by side in vector registers: along a line where it is contiguous (inner = 1), otherwise
-// as many lines at once.
-#include <mica/kernels/cpu/lane_sum.h>
-#include <mica/kernels/math.h>
-#include <mica/kernels/softmax.h>
-
-#include <limits>
+#include <mica/kernels/cpu/softmax_lines.h>
 
 namespace mica::kernels {
 namespace {
 
-constexpr i64 lanes = 16, tile = 64;
-
-template <class T> MICA_INLINE T larger(T a, T b) { return a > b ? a : b; }
-
 // ---- one contiguous line ----
-
-template <class T>
-MICA_INLINE T largest_of(i64 n, const T* x) {
-  T best[lanes];
-  std::fill(best, best + lanes, -std::numeric_limits<T>::infinity());
-  i64 i = 0;
-  for (; i + lanes <= n; i += lanes)
-    for (i64 lane = 0; lane < lanes; ++lane) best[lane] = larger(x[i + lane], best[lane]);
-  for (; i < n; ++i) best[0] = larger(x[i], best[0]);
-  for (i64 lane = 1; lane < lanes; ++lane) best[0] = larger(best[lane], best[0]);
-  return best[0];
-}
 
 template <bool logarithm, class T>
 MICA_INLINE void forward_line(i64 n, const T* x, T* y) {
   const T largest = largest_of(n, x);
   if (logarithm) {
-    const double total = lane_sum(n, [=](i64 i) MICA_LAMBDA_INLINE { return math::exp_nonpositive(x[i] - largest); });
-    const T log_total = static_cast<T>(std::log(total));
-    for (i64 i = 0; i < n; ++i) y[i] = x[i] - largest - log_total;
+    const T by = log_total(n, x, largest);
+    for (i64 i = 0; i < n; ++i) y[i] = x[i] - largest - by;
   } else {
     for (i64 i = 0; i < n; ++i) y[i] = math::exp_nonpositive(x[i] - largest);
     const T by = static_cast<T>(1 / lane_sum(n, [=](i64 i) MICA_LAMBDA_INLINE { return y[i]; }));
@@ -56,24 +33,15 @@ MICA_INLINE void backward_line(i64 n, const T* y, const T* gy, T* gx) {
 
 template <bool logarithm, class T>
 MICA_INLINE void forward_lines(i64 count, i64 n, i64 inner, const T* x, T* y) {
-  T largest[tile];
-  double total[tile] = {};
-  std::fill(largest, largest + count, -std::numeric_limits<T>::infinity());
-  for (i64 k = 0; k < n; ++k)
-    for (i64 lane = 0; lane < count; ++lane) largest[lane] = larger(x[k * inner + lane], largest[lane]);
-  for (i64 k = 0; k < n; ++k)
-    for (i64 lane = 0; lane < count; ++lane) {
-      const T e = math::exp_nonpositive(x[k * inner + lane] - largest[lane]);
-      total[lane] += static_cast<double>(e);
-      y[k * inner + lane] = e;
-    }
+  T largest[tile], by[tile];
+  largest_of_lines(count, n, inner, x, largest);
   if (logarithm) {
-    T by[tile];
-    for (i64 lane = 0; lane < count; ++lane) by[lane] = static_cast<T>(std::log(total[lane]));
+    log_totals(count, n, inner, x, largest, by);
     for (i64 k = 0; k < n; ++k)
       for (i64 lane = 0; lane < count; ++lane) y[k * inner + lane] = x[k * inner + lane] - largest[lane] - by[lane];
   } else {
-    T by[tile];
+    double total[tile];
+    exp_totals(count, n, inner, x, largest, total, [=](i64 i, T e) MICA_LAMBDA_INLINE { y[i] = e; });
     for (i64 lane = 0; lane < count; ++lane) by[lane] = static_cast<T>(1 / total[lane]);
     for (i64 k = 0; k < n; ++k)
       for (i64 lane = 0; lane < count; ++lane) y[k * inner + lane] *= by[lane];
@@ -110,36 +78,23 @@ MICA_SOFTMAX(MICA_HOT, log_softmax, true, float)
 MICA_SOFTMAX(, softmax, false, double)
 MICA_SOFTMAX(, log_softmax, true, double)
 
-// f(lines, offset of the first) for groups of lines that lie side by side.
-template <class F>
-void for_each_group(Cpu& cpu, const SoftmaxDims& d, const F& f) {
-  if (d.outer * d.length * d.inner == 0) return;
-  const i64 width = std::min(tile, d.inner), groups = (d.inner + width - 1) / width;
-  parallel_for(cpu, d.outer * groups, 1 + 4096 / (d.length * width), [&](i64 begin, i64 end) {
-    for (i64 i = begin; i < end; ++i) {
-      const i64 first = i % groups * width;
-      f(std::min(width, d.inner - first), i / groups * d.length * d.inner + first);
-    }
-  });
-}
-
 }  // namespace
 
 template <class T>
 void softmax_forward(Cpu& cpu, const SoftmaxDims& d, const T* x, T* y) {
-  for_each_group(cpu, d, [&](i64 count, i64 at) { softmax_run(count, d.length, d.inner, x + at, y + at); });
+  for_each_group(cpu, d, [&](const LineGroup& g) { softmax_run(g.count, d.length, d.inner, x + g.at, y + g.at); });
 }
 template <class T>
 void softmax_backward(Cpu& cpu, const SoftmaxDims& d, const T* y, const T* gy, T* gx) {
-  for_each_group(cpu, d, [&](i64 count, i64 at) { softmax_backward_run(count, d.length, d.inner, y + at, gy + at, gx + at); });
+  for_each_group(cpu, d, [&](const LineGroup& g) { softmax_backward_run(g.count, d.length, d.inner, y + g.at, gy + g.at, gx + g.at); });
 }
 template <class T>
 void log_softmax_forward(Cpu& cpu, const SoftmaxDims& d, const T* x, T* y) {
-  for_each_group(cpu, d, [&](i64 count, i64 at) { log_softmax_run(count, d.length, d.inner, x + at, y + at); });
+  for_each_group(cpu, d, [&](const LineGroup& g) { log_softmax_run(g.count, d.length, d.inner, x + g.at, y + g.at); });
 }
 template <class T>
 void log_softmax_backward(Cpu& cpu, const SoftmaxDims& d, const T* y, const T* gy, T* gx) {
-  for_each_group(cpu, d, [&](i64 count, i64 at) { log_softmax_backward_run(count, d.length, d.inner, y + at, gy + at, gx + at); });
+  for_each_group(cpu, d, [&](const LineGroup& g) { log_softmax_backward_run(g.count, d.length, d.inner, y + g.at, gy + g.at, gx + g.at); });
 }
 
 #define MICA_FLOATING(T)                                                            \

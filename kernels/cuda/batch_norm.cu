@@ -19,7 +19,7 @@ struct Moments {
   Elements<T, width> origin;
 
   MICA_DEVICE void begin(unsigned first, unsigned) {
-    if (batches && blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x == 0) ++*batches;
+    if (batches && blockIdx.x == 0 && threadIdx.x == 0) ++*batches;
     origin = load<width>(x + first);
   }
   MICA_DEVICE void add(unsigned at, T* total, T* square) const {

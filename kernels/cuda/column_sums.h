@@ -24,6 +24,9 @@ struct Columns {
     block_rows = static_cast<unsigned>(std::max(least_rows, ceil_div(ceil_div(given_rows, most), lanes) * lanes));
     blocks = static_cast<unsigned>(ceil_div(given_rows, block_rows));
   }
+  // Blocks are counted along a grid's x, since its y does not reach as many tiles as there may be; those of a tile follow each other.
+  MICA_DEVICE unsigned tile() const { return blockIdx.x / blocks; }
+  MICA_DEVICE unsigned block() const { return blockIdx.x - tile() * blocks; }
   MICA_DEVICE unsigned first_row(unsigned block) const { return block * block_rows; }
   MICA_DEVICE unsigned rows_of(unsigned block) const { return min(block_rows, rows - first_row(block)); }
 };
@@ -54,8 +57,8 @@ template <class T, int width, class Terms>
 __global__ void column_sums_kernel(Columns columns, Terms terms, double* sums) {
   MICA_SHARED(double, held, [2][threads_per_block * width]);  // [lane][thread across][channel of the thread]
   constexpr unsigned chain = 16;
-  const unsigned lane = threadIdx.x / columns.across, channel = (blockIdx.y * columns.across + threadIdx.x % columns.across) * width;
-  const unsigned first = columns.first_row(blockIdx.x), last = first + columns.rows_of(blockIdx.x);
+  const unsigned lane = threadIdx.x / columns.across, channel = (columns.tile() * columns.across + threadIdx.x % columns.across) * width;
+  const unsigned block = columns.block(), first = columns.first_row(block), last = first + columns.rows_of(block);
   const bool works = lane < columns.lanes && channel < columns.channels;
   if (works) {
     double a[width] = {}, b[width] = {};
@@ -80,14 +83,14 @@ __global__ void column_sums_kernel(Columns columns, Terms terms, double* sums) {
   for (int i = 0; i < width; ++i) {
     double a = held[0][threadIdx.x * width + i], b = held[1][threadIdx.x * width + i];
     terms.finish(last - first, i, a, b);
-    double* of_channel = sums + static_cast<i64>(channel + i) * 2 * columns.blocks + blockIdx.x;
+    double* of_channel = sums + static_cast<i64>(channel + i) * 2 * columns.blocks + block;
     of_channel[0] = a, of_channel[columns.blocks] = b;
   }
 }
 
 template <class T, int width, class Terms>
 void column_sums(Cuda& cuda, const char* name, const Columns& columns, const Terms& terms, double* sums) {
-  launch(cuda, name, column_sums_kernel<T, width, Terms>, {dim3(columns.blocks, columns.tiles), dim3(threads_per_block)}, columns, terms, sums);
+  launch(cuda, name, column_sums_kernel<T, width, Terms>, {dim3(columns.tiles * columns.blocks), dim3(threads_per_block)}, columns, terms, sums);
 }
 
 }  // namespace mica::kernels

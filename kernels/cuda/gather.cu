@@ -38,16 +38,16 @@ MICA_DEVICE void keep(unsigned first, unsigned n, const i64* values, int site, R
   if (threadIdx.x == 0 && first < n && fault->site == 0) *fault = {site, first, values[first]};
 }
 
-__global__ void watch_block(unsigned n, Range range, const i64* values, int site, RangeFault* fault) {
+__global__ void __launch_bounds__(watch_threads) watch_block(unsigned n, Range range, const i64* values, int site, RangeFault* fault) {
   keep(first_bad(n, range, values), n, values, site, fault);
 }
 
-__global__ void watch_blocks(unsigned n, Range range, const i64* values, unsigned* of_block) {
+__global__ void __launch_bounds__(watch_threads) watch_blocks(unsigned n, Range range, const i64* values, unsigned* of_block) {
   const unsigned first = first_bad(n, range, values);
   if (threadIdx.x == 0) of_block[blockIdx.x] = first;
 }
 
-__global__ void watch_combine(unsigned n, const unsigned* of_block, unsigned blocks, const i64* values, int site, RangeFault* fault) {
+__global__ void __launch_bounds__(watch_threads) watch_combine(unsigned n, const unsigned* of_block, unsigned blocks, const i64* values, int site, RangeFault* fault) {
   unsigned first = n;
   for (unsigned b = threadIdx.x; b < blocks; b += blockDim.x) first = Least()(first, of_block[b]);
   keep(block_reduce(first, n, Least()), n, values, site, fault);
@@ -125,7 +125,7 @@ void watch_range(Cuda& cuda, i64 given, i64 size, std::optional<i64> allowed, co
   if (given == 0) return;
   const Range range{size, allowed.has_value(), allowed.value_or(0)};
   const auto n = static_cast<unsigned>(given);
-  const dim3 threads(watch_threads);
+  const dim3 threads(static_cast<unsigned>(std::min<i64>(watch_threads, ceil_div(n, warp_size) * warp_size)));
   if (n <= 16 * watch_threads) return launch(cuda, "watch_range", watch_block, {dim3(1), threads}, n, range, values, site, cuda.range_fault());
   const LaunchShape shape{dim3(static_cast<unsigned>(std::min<i64>(ceil_div(n, 4 * watch_threads), 2 * i64{cuda.multiprocessors()}))), threads};
   const auto of_block = cuda.scratch<unsigned>(shape.grid.x);

@@ -9,8 +9,9 @@ namespace mica::kernels {
 namespace {
 
 template <class Team, class T>
-__global__ void forward_kernel(unsigned rows, unsigned n, unsigned width, double eps, const T* x, const T* w, const T* b, T* y, T* mean,
-                               T* inverse_std) {
+__global__ void __launch_bounds__(Team::most_threads, 1)
+    forward_kernel(unsigned rows, unsigned n, unsigned width, double eps, const T* x, const T* w, const T* b, T* y, T* mean,
+                   T* inverse_std) {
   const Team team(width);
   const bool present = team.index < rows;
   const unsigned mine = present ? n : 0, row = present ? team.index : 0;
@@ -33,8 +34,9 @@ struct PlusPair {
 };
 
 template <class Team, class T>
-__global__ void backward_kernel(unsigned rows, unsigned n, unsigned width, const T* x, const T* w, const T* mean, const T* inverse_std,
-                                const T* gy, T* gx) {
+__global__ void __launch_bounds__(Team::most_threads, 1)
+    backward_kernel(unsigned rows, unsigned n, unsigned width, const T* x, const T* w, const T* mean, const T* inverse_std,
+                    const T* gy, T* gx) {
   const Team team(width);
   const bool present = team.index < rows;
   const unsigned mine = present ? n : 0, row = present ? team.index : 0;

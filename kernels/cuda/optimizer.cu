@@ -213,8 +213,9 @@ __global__ void power_sum_kernel(const F f, const SlotTable<GradientArray<T>> ta
 }
 
 // *sum of n partial ones, by one block.
+constexpr int total_threads = 1024;
 template <class F>
-__global__ void total_kernel(unsigned n, const double* partial, double* sum) {
+__global__ void __launch_bounds__(total_threads) total_kernel(unsigned n, const double* partial, double* sum) {
   double total = 0;
   for (unsigned i = threadIdx.x; i < n; i += blockDim.x) total = F::join(total, partial[i]);
   const double all = block_reduce(total, 0.0, [](double a, double b) { return F::join(a, b); });
@@ -231,7 +232,7 @@ void sum_with(Cuda& cuda, const F& f, std::span<const GradientSlot<T>> slots, do
     launch(cuda, "power_sum", power_sum_kernel<T, F>, {dim3(table.pieces()), dim3(threads_per_block)}, f, table, partial.get() + done);
     done += table.pieces();
   });
-  launch(cuda, "power_sum", total_kernel<F>, {dim3(1), dim3(1024)}, static_cast<unsigned>(pieces), partial.get(), sum);
+  launch(cuda, "power_sum", total_kernel<F>, {dim3(1), dim3(total_threads)}, static_cast<unsigned>(pieces), partial.get(), sum);
 }
 
 __global__ void clip_factor_kernel(double p, double max_norm, int parts, const double* sums, double* norm, double* factor) {

@@ -57,9 +57,6 @@ struct Grid {
   }
 };
 
-// Of numbers below 2³², as sizes with their padding are: a division of 64 bits takes several times as long.
-MICA_DEVICE i64 quotient(i64 a, i64 b) { return static_cast<unsigned>(a) / static_cast<unsigned>(b); }
-
 // f<wide>(), with packs where the channels and pointers allow.
 template <class T, class F, class... P>
 void by_width(const Pool2dDims& d, const F& f, const P*... pointers) {
@@ -78,18 +75,22 @@ struct Winners {
   // image: its pack of channels.
   MICA_DEVICE Winners(const Pool2dDims& d, const T* image, i64 i, i64 j) {
     for (int k = 0; k < wide; ++k) best.at[k] = -std::numeric_limits<T>::infinity(), where[k] = -1;
-    const i64 rows = kernel > 0 ? kernel : d.kernel[0], columns = kernel > 0 ? kernel : d.kernel[1];
-#pragma unroll(kernel > 0 ? kernel : 1)
-    for (i64 u = 0; u < rows; ++u) {
-      const i64 h = i * d.stride[0] - d.padding[0] + u * d.dilation[0];
-#pragma unroll(kernel > 0 ? kernel : 1)
-      for (i64 v = 0; v < columns; ++v) {
-        const i64 w = j * d.stride[1] - d.padding[1] + v * d.dilation[1];
-        if (h >= 0 && h < d.h && w >= 0 && w < d.w) meet(static_cast<int>(h * d.w + w), Channels<wide, T>::load(image + (h * d.w + w) * d.c));
-      }
+    if constexpr (kernel > 0) {
+#pragma unroll
+      for (i64 h = i * kernel; h < (i + 1) * kernel; ++h)
+#pragma unroll
+        for (i64 w = j * kernel; w < (j + 1) * kernel; ++w)
+          if (h < d.h && w < d.w) meet(d, image, h, w);
+    } else {
+      const i64 top = i * d.stride[0] - d.padding[0], left = j * d.stride[1] - d.padding[1];
+      const Taps rows = taps_inside(top, d.kernel[0], d.dilation[0], d.h), columns = taps_inside(left, d.kernel[1], d.dilation[1], d.w);
+      for (i64 u = rows.first; u < rows.end; ++u)
+        for (i64 v = columns.first; v < columns.end; ++v) meet(d, image, top + u * d.dilation[0], left + v * d.dilation[1]);
     }
   }
-  MICA_DEVICE void meet(int pixel, const Channels<wide, T>& x) {
+  MICA_DEVICE void meet(const Pool2dDims& d, const T* image, i64 h, i64 w) {
+    const auto pixel = static_cast<int>(h * d.w + w);
+    const auto x = Channels<wide, T>::load(image + (h * d.w + w) * d.c);
     for (int k = 0; k < wide; ++k) {
       const bool wins = (x.at[k] > best.at[k]) | (x.at[k] != x.at[k]) | (where[k] < 0);
       best.at[k] = wins ? x.at[k] : best.at[k];
@@ -107,6 +108,13 @@ __global__ void max_forward(Grid windows, Pool2dDims d, const T* x, T* y) {
   }
 }
 
+// The taps of windows that meet a pixel: where tap k does, the window begins at pixel + padding − k·dilation, which is one of
+// 0, stride, …, (outputs − 1)·stride.
+MICA_DEVICE Taps taps_onto(const Pool2dDims& d, int axis, i64 pixel) {
+  const i64 last = ((axis == 0 ? d.oh : d.ow) - 1) * d.stride[axis];
+  return taps_inside(last - pixel - d.padding[axis], d.kernel[axis], d.dilation[axis], last + 1);
+}
+
 // Each pixel's sum over the windows that it wins, which are found again.
 template <int wide, class T>
 __global__ void max_backward(Grid pixels, Pool2dDims d, const T* x, const T* gy, T* gx) {
@@ -115,12 +123,13 @@ __global__ void max_backward(Grid pixels, Pool2dDims d, const T* x, const T* gy,
     const T* image = x + n * d.h * d.w * d.c + pack * wide;
     const T* out = gy + n * d.oh * d.ow * d.c + pack * wide;
     Channels<wide, T> sum{};
-    for (i64 u = d.kernel[0] - 1; u >= 0; --u) {
-      const i64 top = row + d.padding[0] - u * d.dilation[0], i = top < 0 ? d.oh : quotient(top, d.stride[0]);
-      if (i >= d.oh || top != i * d.stride[0]) continue;
-      for (i64 v = d.kernel[1] - 1; v >= 0; --v) {
-        const i64 left = column + d.padding[1] - v * d.dilation[1], j = left < 0 ? d.ow : quotient(left, d.stride[1]);
-        if (j >= d.ow || left != j * d.stride[1]) continue;
+    const Taps rows = taps_onto(d, 0, row), columns = taps_onto(d, 1, column);
+    for (i64 u = rows.end - 1; u >= rows.first; --u) {
+      const i64 top = row + d.padding[0] - u * d.dilation[0], i = quotient(top, d.stride[0]);
+      if (top != i * d.stride[0]) continue;
+      for (i64 v = columns.end - 1; v >= columns.first; --v) {
+        const i64 left = column + d.padding[1] - v * d.dilation[1], j = quotient(left, d.stride[1]);
+        if (left != j * d.stride[1]) continue;
         const Winners<0, wide, T> winners(d, image, i, j);
         const auto g = Channels<wide, T>::load(out + (i * d.ow + j) * d.c);
         for (int k = 0; k < wide; ++k)
@@ -143,15 +152,18 @@ __global__ void max_backward_tiles(Grid tiles, Pool2dDims d, const T* x, const T
     if (pooled) g = Channels<wide, T>::load(gy + ((n * d.oh + i) * d.ow + j) * d.c + pack * wide);
     const i64 rows = kernel > 0 ? kernel : d.kernel[0], columns = kernel > 0 ? kernel : d.kernel[1];
 #pragma unroll(kernel > 0 ? kernel : 1)
-    for (i64 u = 0; u < rows; ++u)
+    for (i64 u = 0; u < rows; ++u) {
+      const i64 h = i * rows + u;
+      if (h >= d.h) break;
 #pragma unroll(kernel > 0 ? kernel : 1)
       for (i64 v = 0; v < columns; ++v) {
-        const i64 h = i * rows + u, w = j * columns + v;
-        if (h >= d.h || w >= d.w) continue;
+        const i64 w = j * columns + v;
+        if (w >= d.w) break;
         Channels<wide, T> gradient{};
         for (int k = 0; k < wide; ++k) gradient.at[k] = winners.where[k] == h * d.w + w ? g.at[k] : T(0);
         gradient.store(gx + image + (h * d.w + w) * d.c);
       }
+    }
   }
 }
 

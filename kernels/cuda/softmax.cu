@@ -1,42 +1,18 @@
-// A team of threads takes a line: lanes or a block where it is contiguous (inner = 1), threads beside those of its neighbours
-// otherwise. It is read once from memory and then, while it is short, from the cache.
-#include <mica/kernels/cuda/team.h>
-#include <mica/kernels/math.h>
-#include <mica/kernels/softmax.h>
+#include <mica/kernels/cuda/softmax_lines.h>
 
 #include <cmath>
-#include <limits>
 
 namespace mica::kernels {
 namespace {
 
-// As on the CPU: a NaN is passed over here, and then makes the sum NaN.
-struct Larger {
-  template <class T> MICA_DEVICE T operator()(T a, T b) const { return a > b ? a : b; }
-};
-
-// Where a team's line begins, and how much of it there is: nothing for a team beyond the last line.
-struct Line {
-  i64 begin;
-  unsigned n;
-
-  MICA_DEVICE Line(unsigned index, unsigned lines, unsigned length, unsigned inner)
-      : begin(index < lines ? static_cast<i64>(index / inner) * length * inner + index % inner : 0), n(index < lines ? length : 0) {}
-};
-
 template <class Team, bool logarithm, class T>
-__global__ void forward_kernel(unsigned lines, unsigned length, unsigned inner, unsigned width, const T* x, T* y) {
+__global__ void __launch_bounds__(Team::most_threads, 1)
+    forward_kernel(unsigned lines, unsigned length, unsigned inner, unsigned width, const T* x, T* y) {
   const Team team(width);
   const Line line(team.index, lines, length, inner);
   x += line.begin, y += line.begin;
-  const T lowest = -std::numeric_limits<T>::infinity();
-  T largest = lowest;
-  for (unsigned i = team.rank; i < line.n; i += team.size) largest = Larger{}(x[static_cast<i64>(i) * inner], largest);
-  largest = team.reduce(largest, lowest, Larger{});
-  double total = 0;
-  for (unsigned i = team.rank; i < line.n; i += team.size)
-    total += static_cast<double>(math::exp_nonpositive<true>(x[static_cast<i64>(i) * inner] - largest));
-  total = team.reduce(total, 0.0, Plus{});
+  const T largest = largest_of(team, line.n, inner, x);
+  const double total = exp_total(team, line.n, inner, x, largest);
   const T by = static_cast<T>(logarithm ? std::log(total) : 1 / total);
   for (unsigned i = team.rank; i < line.n; i += team.size) {
     const T v = x[static_cast<i64>(i) * inner] - largest;
@@ -45,7 +21,8 @@ __global__ void forward_kernel(unsigned lines, unsigned length, unsigned inner, 
 }
 
 template <class Team, bool logarithm, class T>
-__global__ void backward_kernel(unsigned lines, unsigned length, unsigned inner, unsigned width, const T* y, const T* gy, T* gx) {
+__global__ void __launch_bounds__(Team::most_threads, 1)
+    backward_kernel(unsigned lines, unsigned length, unsigned inner, unsigned width, const T* y, const T* gy, T* gx) {
   const Team team(width);
   const Line line(team.index, lines, length, inner);
   y += line.begin, gy += line.begin, gx += line.begin;
@@ -69,15 +46,6 @@ template <bool logarithm, class T>
 struct Backward {
   template <class Team> static constexpr auto kernel = backward_kernel<Team, logarithm, T>;
 };
-
-template <class Kernels, class... P>
-void for_each_line(Cuda& cuda, const char* name, const SoftmaxDims& d, P... pointers) {
-  const i64 lines = d.outer * d.inner;
-  if (lines * d.length == 0) return;
-  const TeamShape shape = d.inner == 1 ? teams_for_rows(lines, d.length) : teams_for_columns(lines, d.length);
-  launch(cuda, name, shape.kernel<Kernels>(), shape.launch, static_cast<unsigned>(lines), static_cast<unsigned>(d.length),
-         static_cast<unsigned>(d.inner), shape.width, pointers...);
-}
 
 }  // namespace
 

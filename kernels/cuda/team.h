@@ -1,7 +1,8 @@
 // Teams of threads, each of which works on one row, column or line: a few lanes of a warp, a block, or every width-th thread
 // of a block. A kernel that is a template over its team is written once for short and long rows, and for columns. A team has
 // a number in the grid, and its threads have ranks. All threads of a block must reach reduce(), also those of teams beyond
-// the last row, which have nothing to add.
+// the last row, which have nothing to add. Such a kernel has __launch_bounds__(Team::most_threads, 1), the most threads of a
+// block; the 1 leaves ptxas 64 registers a thread at least, where it would else try to make do with 32 and spill.
 #pragma once
 
 #include <mica/kernels/cuda/block_reduce.h>
@@ -13,6 +14,7 @@ namespace mica::kernels {
 
 // `lanes` neighbours of a warp, a power of two: for rows of up to some hundred elements.
 struct LaneTeam {
+  static constexpr int most_threads = threads_per_block;  // of a block
   unsigned size, rank, index;
 
   explicit MICA_DEVICE LaneTeam(unsigned lanes)
@@ -25,6 +27,7 @@ struct LaneTeam {
 };
 
 struct BlockTeam {
+  static constexpr int most_threads = 1024;
   unsigned size, rank, index;
 
   explicit MICA_DEVICE BlockTeam(unsigned) : size(blockDim.x), rank(threadIdx.x), index(blockIdx.x) {}
@@ -36,6 +39,7 @@ struct BlockTeam {
 
 // Threads that differ by multiples of `width`, a power of two: neighbouring teams read neighbouring columns.
 struct ColumnTeam {
+  static constexpr int most_threads = threads_per_block;
   unsigned size, rank, index;
   unsigned width;
 
@@ -77,7 +81,7 @@ inline unsigned power_of_two_from(i64 n) { return static_cast<unsigned>(std::bit
 // For rows that are contiguous, or that have no neighbours to be read with.
 inline TeamShape teams_for_rows(i64 teams, i64 length) {
   if (length > 1024 || (length > 256 && teams < 1024)) {
-    const unsigned threads = length >= 16384 ? 1024 : threads_per_block;
+    const unsigned threads = length >= 16384 ? BlockTeam::most_threads : threads_per_block;
     return {TeamKind::block, 0, {dim3(static_cast<unsigned>(teams)), dim3(threads)}};
   }
   const unsigned lanes = std::min<unsigned>(power_of_two_from(ceil_div(length, 4)), warp_size);

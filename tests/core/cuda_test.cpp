@@ -7,9 +7,15 @@
 #include <mica/core/error.h>
 #include <mica/core/memory.h>
 #include <mica/core/ops.h>
+#include <mica/core/range.h>
 
+#include <fmt/format.h>
+
+#include <atomic>
+#include <cinttypes>
 #include <numeric>
 #include <set>
+#include <thread>
 
 using namespace mica;
 using namespace mica::test;
@@ -89,7 +95,7 @@ TEST_CASE("gradients cross from device to device", "[cuda]") {
         "set_grad: tensors are on cpu and cuda:0, expected one device; move one with to()");
 }
 
-TEST_CASE("what no kernel can count or no device hold is refused, and the next request works", "[cuda]") {
+TEST_CASE("what no kernel can count or no device hold is refused, and the next request works", "[cuda][memory]") {
   if (no_device()) return;
   CHECK(error_text<ShapeError>([] { Tensor::empty({1 << 16, 1 << 15}, DType::u8, Device::cuda()); }) ==
         "a tensor of shape 65536×32768 on cuda:0 has 2147483648 elements; kernels count at most 2147483647 there, so split it");
@@ -103,7 +109,7 @@ TEST_CASE("what no kernel can count or no device hold is refused, and the next r
   CHECK(values(Tensor::ones({3}, DType::f32, Device::cuda())) == std::vector<double>{1, 1, 1});
 }
 
-TEST_CASE("memory that tensors gave back is used again, and given to the device when that is short of it", "[cuda]") {
+TEST_CASE("memory that tensors gave back is used again, and given to the device when that is short of it", "[cuda][memory]") {
   if (no_device()) return;
   const Device device = Device::cuda();
   release_cached_memory(device);
@@ -120,6 +126,79 @@ TEST_CASE("memory that tensors gave back is used again, and given to the device 
   CHECK(Tensor::empty({1'000'000}, DType::f32, device).raw_data() == first);
   release_cached_memory(device);
   CHECK(memory_stats(device).reserved == before.reserved);
+}
+
+TEST_CASE("large requests are rounded to 2 MiB", "[cuda][memory]") {
+  if (no_device()) return;
+  const Device device = Device::cuda();
+  release_cached_memory(device);
+  const std::size_t before = memory_stats(device).reserved;
+  const Tensor x = Tensor::empty({(65 << 20) + 1}, DType::u8, device);
+  CHECK(memory_stats(device).reserved == before + (66 << 20));
+}
+
+#ifdef MICA_CUDA_EMULATED  // hardware keeps some of what it calls free
+TEST_CASE("a request that fits only without rounding is served, and its memory used again", "[cuda][memory]") {
+  const Device device = Device::cuda();
+  release_cached_memory(device);
+  const MemoryStats before = memory_stats(device);
+  const std::string refusal = error_text<OutOfMemory>([&] { Tensor::empty({(1LL << 31) - 1}, DType::f64, device); });
+  std::int64_t left = 0;
+  REQUIRE(std::sscanf(refusal.c_str(), "cannot allocate 17179869176 bytes on cuda:0: %" SCNd64 " of its", &left) == 1);
+  const std::int64_t n = left / 512 * 512 - 512;  // some bytes for the canary
+  void* first = nullptr;
+  {
+    const Tensor x = Tensor::empty({n}, DType::u8, device);
+    first = x.raw_data();
+    CHECK(memory_stats(device).current == before.current + static_cast<std::size_t>(n));
+    const std::string text = error_text<OutOfMemory>([&] { Tensor::empty({4096}, DType::u8, device); });
+    CHECK(text.starts_with("cannot allocate 4096 bytes on cuda:0: "));
+    CHECK(text.find(fmt::format("{} are in tensors", memory_stats(device).current)) != std::string::npos);
+  }
+  CHECK(memory_stats(device).current == before.current);
+  CHECK(Tensor::empty({n}, DType::u8, device).raw_data() == first);
+  release_cached_memory(device);
+  CHECK(memory_stats(device).reserved == before.reserved);
+}
+#endif
+
+TEST_CASE("checks of values that nobody reads are looked at every few thousand", "[cuda]") {
+  if (no_device()) return;
+  synchronize(Device::cuda());
+  const Tensor index = Tensor::full({1}, 7, DType::i64, Device::cuda());
+  const auto check_below = [&](std::int64_t size) {
+    require_in_range(index, size, {}, [size](std::int64_t, std::int64_t value) { return fmt::format("{} is not below {}", value, size); });
+  };
+  const auto check_many = [&] { for (int i = 0; i < 5000; ++i) check_below(i == 100 ? 5 : 8); };
+  CHECK(error_text<Error>(check_many) == "7 is not below 5");
+  check_below(6);
+  CHECK(error_text<Error>([] { synchronize(Device::cuda()); }) == "7 is not below 6");
+}
+
+TEST_CASE("a check of values on one host thread keeps its text when another waits", "[cuda]") {
+  if (no_device()) return;
+  const Tensor index = Tensor::full({1}, 7, DType::i64, Device::cuda());
+  std::atomic<int> mine = 0, others = 0;
+  std::atomic<bool> done = false;
+  const auto wait = [&] {
+    try {
+      synchronize(Device::cuda());
+    } catch (const Error& error) {
+      ++(std::string_view(error.what()) == "mine" ? mine : others);
+    } catch (const std::exception&) {
+      ++others;
+    }
+  };
+  std::thread waits([&] { while (!done) wait(); });
+  for (int i = 0; i < 300; ++i) {
+    require_in_range(index, 8, {}, [](std::int64_t, std::int64_t) { return std::string("not mine"); });
+    require_in_range(index, 5, {}, [](std::int64_t, std::int64_t) { return std::string("mine"); });
+  }
+  done = true;
+  waits.join();
+  wait();
+  CHECK(mine > 0);
+  CHECK(others == 0);
 }
 
 TEST_CASE("every op refuses tensors of two devices or two dtypes", "[cuda]") {

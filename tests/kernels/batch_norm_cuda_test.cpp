@@ -128,6 +128,18 @@ TEST_CASE("batch statistics on CUDA agree with f64, near zero and far from it", 
   }
 }
 
+#ifndef MICA_CUDA_EMULATED  // which needs minutes for the sixteen million threads of this
+// No packs, so that a tile is 32 channels, and more tiles than a grid takes along y.
+TEST_CASE("batch statistics on CUDA of two million channels", "[cuda]") {
+  if (no_device()) return;
+  const Size s{1, 65536 * 32 + 1, 0};
+  const Tensor x = noise({s.rows, s.channels}, "x");
+  const Learnt<float> learnt(cuda_context(Device::cuda()), s, on_cuda(x), 0.3, 1);
+  CHECK(same_bits(on_cpu(learnt.mean), x.reshape({s.channels})));
+  CHECK(values(learnt.batches) == std::vector<double>{1});
+}
+#endif
+
 TEST_CASE("equal values have no variance on CUDA, not even a rounding's", "[cuda]") {
   if (no_device()) return;
   for (const Size& s : sizes) {

@@ -51,6 +51,9 @@ double backends_differ(const std::vector<Tensor>& inputs, const std::vector<Outp
   return most;
 }
 
+// Null for a tensor that is not given.
+template <class T> T* at(const std::vector<Tensor>& tensors, std::size_t i) { return tensors[i].defined() ? tensors[i].data<T>() : nullptr; }
+
 // f(T{}, its DType, what two orders of rounding may differ by) for f32 and f64.
 template <class F>
 void for_each_floating(const F& f) {

@@ -34,6 +34,17 @@ struct Exact {
 
 }  // namespace
 
+TEST_CASE("sine and cosine up to 45 degrees: within one unit in the last place") {
+  double of_sine = 0, of_cosine = 0;
+  for (int i = -100'000; i <= 100'000; ++i) {
+    const double x = i * (std::numbers::pi / 400'000);
+    if (i != 0) of_sine = std::max(of_sine, ulps(sine_near_zero(x), std::sin(static_cast<long double>(x))));
+    of_cosine = std::max(of_cosine, ulps(cosine_near_zero(x), std::cos(static_cast<long double>(x))));
+  }
+  CHECK(of_sine < 1);
+  CHECK(of_cosine < 1);
+}
+
 TEST_CASE("sine and cosine of degrees: within 2 units in the last place") {
   double most = 0;
   const auto check = [&](double degrees) {

@@ -50,6 +50,17 @@ void check_average(const Pool2dDims& d, const AveragePool& rule) {
   });
 }
 
+template <class T>
+double max_pools_differ(const Pool2dDims& d, const Tensor& x, const Tensor& gy) {
+  return std::max(backends_differ({x}, {{d.n * d.oh * d.ow * d.c, x.dtype()}},
+                                  [&](auto& context, const auto& in, const auto& out) {
+                                    kernels::max_pool2d_forward<T>(context, d, in[0].template data<T>(), out[0].template data<T>());
+                                  }),
+                  backends_differ({x, gy}, {{d.n * d.h * d.w * d.c, x.dtype()}}, [&](auto& context, const auto& in, const auto& out) {
+                    kernels::max_pool2d_backward<T>(context, d, in[0].template data<T>(), in[1].template data<T>(), out[0].template data<T>());
+                  }));
+}
+
 }  // namespace
 
 TEST_CASE("max pooling on CUDA equals the CPU's to the bit", "[cuda][kernels]") {
@@ -60,14 +71,8 @@ TEST_CASE("max pooling on CUDA equals the CPU's to the bit", "[cuda][kernels]") 
     const std::int64_t pixels = d.n * d.h * d.w * d.c, outputs = d.n * d.oh * d.ow * d.c;
     INFO(text(d));
     const Tensor x = random_values(pixels, dtype, true, "x"), gy = random_values(outputs, dtype, false, "gy");  // with ties
-    for (const Tensor& values : {x, with_some(x, std::nan(""), pixels / 20, "a"), with_some(x, -infinity, pixels / 2, "b")}) {
-      CHECK(backends_differ({values}, {{outputs, dtype}}, [&](auto& context, const auto& in, const auto& out) {
-        kernels::max_pool2d_forward<T>(context, d, in[0].template data<T>(), out[0].template data<T>());
-      }) == 0);
-      CHECK(backends_differ({values, gy}, {{pixels, dtype}}, [&](auto& context, const auto& in, const auto& out) {
-        kernels::max_pool2d_backward<T>(context, d, in[0].template data<T>(), in[1].template data<T>(), out[0].template data<T>());
-      }) == 0);
-    }
+    for (const Tensor& values : {x, with_some(x, std::nan(""), pixels / 20, "a"), with_some(x, -infinity, pixels / 2, "b")})
+      CHECK(max_pools_differ<T>(d, values, gy) == 0);
   });
 }
 
@@ -83,4 +88,24 @@ TEST_CASE("average pooling on CUDA equals the CPU's", "[cuda][kernels]") {
   }
   check_average({2, 3, 150, 110, 1, 1, {}, {}, {}, {}}, {true, true, 0});  // in several pieces
   check_average({2, 5, 0, 4, 1, 1, {}, {}, {}, {}}, {true, true, 0});      // of no pixels: NaN
+}
+
+// 2⁴⁰ positions, of which few are in the image.
+TEST_CASE("pooling does not walk through the padding of a huge window", "[cuda][kernels]") {
+  constexpr std::int64_t huge = 1 << 20;
+  const Tensor x = Tensor::from<float>({1, 2, 3, 4, 9, 5, 6, 7, 8}, {9});
+  for (const Window& w : {Window{{huge, huge}, {1, 1}, {huge / 2, huge / 2}}, Window{{huge, huge}, {huge, huge}, {0, 0}, {1, 1}, true},
+                          Window{{huge, 3}, {2, 1}, {huge / 2, 1}, {1, 2}, true}}) {
+    Pool2dDims d = dims({1, 3, 3, 1}, w);
+    INFO(text(d));
+    const Tensor gy = random_values(d.oh * d.ow, DType::f32, true, "gy");
+    const Tensor y = Tensor::empty({d.oh * d.ow}), gx = Tensor::empty({9});
+    kernels::max_pool2d_forward<float>(cpu_context(), d, x.data<float>(), y.data<float>());
+    kernels::max_pool2d_backward<float>(cpu_context(), d, x.data<float>(), gy.data<float>(), gx.data<float>());
+    CHECK(values(y) == std::vector<double>(static_cast<std::size_t>(y.numel()), 9));
+    CHECK(sum(gx).item<float>() == sum(gy).item<float>());
+    if (!no_device()) CHECK(max_pools_differ<float>(d, x, gy) == 0);
+    d.dilation = {1, 1};
+    if (!no_device()) check_average(d, {false, true, 0});
+  }
 }

@@ -1,10 +1,8 @@
 // CUDA's convolutions and matrix products against the CPU's f64, at the edges of every tile. A failure prints its shape.
 #ifdef MICA_CUDA
-#include "../catch.h"
-#include "../compare.h"
+#include "both_backends.h"
 
 #include <mica/core/context.h>
-#include <mica/core/random.h>
 #include <mica/kernels/conv2d.h>
 #include <mica/kernels/matmul.h>
 
@@ -18,20 +16,8 @@ using i64 = std::int64_t;
 
 namespace {
 
-bool no_device() {
-  const std::string reason = why_no_cuda();
-  if (!reason.empty()) WARN("skipped: " << reason);
-  return !reason.empty();
-}
-
 // One element more than asked for: a kernel is then given all but the first, which no pack can be read from.
-Tensor random(i64 count, bool integers, const char* name) {
-  Tensor x = Tensor::empty({count + 1});
-  uniform_(x, -3.5, 3.5, random_key(name));
-  float* values = x.data<float>();
-  for (i64 i = 0; integers && i <= count; ++i) values[i] = std::round(values[i]);
-  return x;
-}
+Tensor random(i64 count, bool integers, const char* name) { return random_values(count + 1, DType::f32, integers, name); }
 
 // On which device, in which type and how aligned a kernel meets its operands.
 struct Place {
@@ -69,16 +55,16 @@ Operands operands(const Conv2dDims& d, bool integers) {
           random(d.n * d.oh * d.ow * d.o, integers, "gy")};
 }
 
-enum Wanted { everything, data_only, weight_only };
+enum Wanted { all_results, data_only, weight_only };
 
 template <class T, class Context>
 std::vector<Tensor> results(Context& context, const Place& at, const Conv2dDims& d, const Operands& given, Wanted wanted) {
-  const Tensor x = at.bring(given.x), w = at.bring(given.w), bias = wanted == everything ? at.bring(given.bias) : Tensor(), gy = at.bring(given.gy);
+  const Tensor x = at.bring(given.x), w = at.bring(given.w), bias = wanted == all_results ? at.bring(given.bias) : Tensor(), gy = at.bring(given.gy);
   Tensor y = at.make(d.n * d.oh * d.ow * d.o), gx = at.make(x.numel() - 1), gw = at.make(w.numel() - 1), gb = at.make(d.o);
   const auto out = [&](Tensor& to, bool needed) { return needed ? to.data<T>() + at.skip : nullptr; };
   kernels::conv2d_forward(context, d, at.data<T>(x), at.data<T>(w), at.data<T>(bias), out(y, true));
   kernels::conv2d_backward(context, d, at.data<T>(x), at.data<T>(gy), at.data<T>(w), out(gx, wanted != weight_only), out(gw, wanted != data_only),
-                           out(gb, wanted == everything));
+                           out(gb, wanted == all_results));
   return {y, gx, gw, gb};
 }
 
@@ -157,8 +143,8 @@ TEST_CASE("3x3 convolutions on CUDA equal the definition at every edge of their 
       {1, 5, 2, 40, 9, {3, 3}, {2, 0}},
       {300, 4, 3, 3, 4},                        // blocks that sum over several tiles
   };
-  for (const Convolution& c : cases) check(c, everything, 0);
-  check({2, 8, 5, 6, 12}, everything, 1);
+  for (const Convolution& c : cases) check(c, all_results, 0);
+  check({2, 8, 5, 6, 12}, all_results, 1);
   check({2, 8, 5, 6, 12}, data_only, 0);
   check({2, 8, 5, 6, 12}, weight_only, 0);
 }
@@ -177,8 +163,8 @@ TEST_CASE("convolutions of one channel on CUDA equal the definition", "[cuda]") 
       {1, 1, 6, 6, 65, {3, 3}},
       {1, 1, 6, 6, 3, {3, 3}, {3, 3}},
   };
-  for (const Convolution& c : cases) check(c, everything, 0);
-  check({2, 1, 6, 7, 16}, everything, 1);
+  for (const Convolution& c : cases) check(c, all_results, 0);
+  check({2, 1, 6, 7, 16}, all_results, 1);
   check({2, 1, 6, 7, 16}, weight_only, 0);
 }
 
@@ -201,9 +187,9 @@ TEST_CASE("any convolution on CUDA equals the definition", "[cuda]") {
       {4, 16, 12, 12, 40, {5, 5}, {2, 2}},
       {1, 72, 5, 5, 66, {3, 3}, {1, 1}},        // too many channels for the 3×3 kernels
   };
-  for (const Convolution& c : cases) check(c, everything, 0);
-  check({2, 16, 4, 4, 8, {1, 1}}, everything, 1);
-  check({2, 8, 7, 6, 12, {3, 3}, {1, 1}, {2, 2}}, everything, 1);
+  for (const Convolution& c : cases) check(c, all_results, 0);
+  check({2, 16, 4, 4, 8, {1, 1}}, all_results, 1);
+  check({2, 8, 7, 6, 12, {3, 3}, {1, 1}, {2, 2}}, all_results, 1);
   check({2, 8, 7, 6, 12, {3, 3}, {1, 1}, {2, 2}}, data_only, 0);
   check({2, 8, 7, 6, 12, {3, 3}, {1, 1}, {2, 2}}, weight_only, 0);
 }
@@ -217,8 +203,8 @@ TEST_CASE("an infinite pixel reaches on CUDA what it reaches in the definition",
     INFO("pixel " << pixel);
     Operands given = operands(d, true);
     given.x.data<float>()[pixel * d.c + 1] = std::numeric_limits<float>::infinity();
-    const auto want = expected(d, given, everything, 0);
-    const auto got = results<float>(cuda_context(Device::cuda()), {DType::f32, Device::cuda(), 0}, d, given, everything);
+    const auto want = expected(d, given, all_results, 0);
+    const auto got = results<float>(cuda_context(Device::cuda()), {DType::f32, Device::cuda(), 0}, d, given, all_results);
     for (std::size_t i = 0; i < want.size(); ++i) CHECK(same_bits(got[i].to(DType::f64).to(Device::cpu()), want[i]));
   }
 }
@@ -226,9 +212,9 @@ TEST_CASE("an infinite pixel reaches on CUDA what it reaches in the definition",
 TEST_CASE("padding and dilation close to 2^31 do not overflow on CUDA", "[cuda]") {
   if (no_device()) return;
   const i64 far = kernels::largest_window;
-  check({1, 2, 1, 3, 3, {2, 1}, {far / 2 + 1, 0}, {far, 1}, {far, 1}}, everything, 0);
-  check({1, 4, 2, 2, 4, {1, 1}, {far, 0}, {far, 1}}, everything, 0);
-  check({1, 4, 5, 2, 4, {1, 1}, {far, 0}, {(i64{1} << 30) + 1, 1}}, everything, 0);  // a position that Divider cannot divide
+  check({1, 2, 1, 3, 3, {2, 1}, {far / 2 + 1, 0}, {far, 1}, {far, 1}}, all_results, 0);
+  check({1, 4, 2, 2, 4, {1, 1}, {far, 0}, {far, 1}}, all_results, 0);
+  check({1, 4, 5, 2, 4, {1, 1}, {far, 0}, {(i64{1} << 30) + 1, 1}}, all_results, 0);  // a position that Divider cannot divide
 }
 
 TEST_CASE("matrix products on CUDA equal the definition with every tile and layout", "[cuda]") {

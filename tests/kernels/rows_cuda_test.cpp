@@ -1,15 +1,12 @@
-// Softmax, layer normalisation and the likelihood loss on CUDA beside the CPU's, on lines for each kind of team
+// Softmax and layer normalisation on CUDA beside the CPU's, on lines for each kind of team
 // (kernels/cuda/team.h): lanes of a warp, blocks of both sizes, columns.
 #include "both_backends.h"
 
 #include <mica/kernels/layer_norm.h>
-#include <mica/kernels/nll_loss.h>
 #include <mica/kernels/softmax.h>
 
 using namespace mica;
 using namespace mica::test;
-using kernels::NllDims;
-using kernels::Reduction;
 using kernels::SoftmaxDims;
 
 namespace {
@@ -19,9 +16,6 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 const SoftmaxDims lines[] = {{1, 1, 1},     {5000, 3, 1},   {3, 5000, 1}, {300, 10, 1},  {40, 33, 1},   {40, 257, 1},
                              {1100, 300, 1}, {5, 1025, 1},  {2, 20003, 1}, {1, 5000, 3}, {2, 10, 300}, {9, 17, 5},
                              {3, 4, 129},    {30, 2, 40}};
-
-// Null for a tensor that is not given.
-template <class T> T* at(const std::vector<Tensor>& tensors, std::size_t i) { return tensors[i].defined() ? tensors[i].data<T>() : nullptr; }
 
 }  // namespace
 
@@ -69,72 +63,4 @@ TEST_CASE("layer normalisation of long and short rows on CUDA equals the CPU's",
                                           at<T>(out, 1), at<T>(out, 2));
         }) <= 100 * rounding);
     });
-}
-
-namespace {
-
-// Targets of `count` lines, some of them ignored.
-Tensor targets(std::int64_t count, std::int64_t classes, std::int64_t ignored) {
-  std::vector<std::int64_t> values;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::uint32_t bits = kernels::random_bits(random_key("target"), static_cast<std::uint64_t>(i));
-    values.push_back(bits % 5 == 0 ? ignored : static_cast<std::int64_t>(bits / 5) % classes);
-  }
-  return Tensor::from<std::int64_t>(values, {count});
-}
-
-const NllDims losses[] = {{1, 1, 1, -1, 0, {}}, {128, 10, 1, -1, 0, {}}, {5000, 3, 1, -1, 0, {}}, {70, 1000, 1, -1, 0, {}}, {40, 5, 130, -1, 0, {}}, {0, 3, 1, -1, 0, {}}};
-
-}  // namespace
-
-TEST_CASE("the likelihood loss of many lines on CUDA equals the CPU's", "[cuda][kernels]") {
-  if (no_device()) return;
-  for (NllDims d : losses) for_each_floating([&](auto t, DType dtype, double rounding) {
-    using T = decltype(t);
-    const std::int64_t count = d.outer * d.inner, n = count * d.classes;
-    const Tensor y = random_values(n, dtype, false, "y"), weight = random_values(d.classes, dtype, true, "w"), target = targets(count, d.classes, -1);
-    for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none})
-      for (const double smoothing : {0.0, 0.1}) for (const Tensor& w : {Tensor(), weight}) {
-        INFO(d.outer << "×" << d.classes << "×" << d.inner << " reduction " << static_cast<int>(reduction) << " smoothing " << smoothing);
-        d.reduction = reduction, d.smoothing = smoothing;
-        const std::int64_t results = reduction == Reduction::none ? count : 1;
-        CHECK(backends_differ({y, target, w}, {{results, dtype}}, [&](auto& context, const auto& in, const auto& out) {
-          kernels::nll_loss_forward<T>(context, d, at<T>(in, 0), at<std::int64_t>(in, 1), at<T>(in, 2), at<T>(out, 0));
-        }) <= rounding);
-        for (const Tensor& gloss : {random_values(results, dtype, false, "g"), Tensor::full({results}, infinity, dtype)})
-          CHECK(backends_differ({target, w, gloss}, {{n, dtype}}, [&](auto& context, const auto& in, const auto& out) {
-          kernels::nll_loss_backward<T>(context, d, at<std::int64_t>(in, 0), at<T>(in, 1), at<T>(in, 2), at<T>(out, 0));
-        }) <= rounding);
-      }
-  });
-}
-
-TEST_CASE("targets that are no class count as ignored on CUDA", "[cuda][kernels]") {
-  if (no_device()) return;
-  const NllDims d{700, 3, 1, -1, 0.1, Reduction::mean};
-  const Tensor y = random_values(d.outer * d.classes, DType::f32, false, "y"), gloss = Tensor::ones({1}), ignored = targets(d.outer, d.classes, -1);
-  const auto call = [&](auto& context, const auto& in, const auto& out) {
-    kernels::nll_loss_forward<float>(context, d, at<float>(in, 0), at<std::int64_t>(in, 1), nullptr, at<float>(out, 0));
-    kernels::nll_loss_backward<float>(context, d, at<std::int64_t>(in, 1), nullptr, at<float>(in, 2), at<float>(out, 1));
-    kernels::count_correct<float>(context, d.outer, d.classes, at<float>(in, 0), at<std::int64_t>(in, 1), at<std::int64_t>(out, 2));
-  };
-  const std::vector<Output> outputs{{1, DType::f32}, {d.outer * d.classes, DType::f32}, {1, DType::i64}};
-  const std::vector<Tensor> want = run_kernel(Device::cuda(), {y, ignored, gloss}, outputs, call);
-  for (const std::int64_t wrong : {std::int64_t{3}, std::int64_t{-7}, std::int64_t{1} << 40}) {
-    const std::vector<Tensor> got = run_kernel(Device::cuda(), {y, targets(d.outer, d.classes, wrong), gloss}, outputs, call);
-    for (std::size_t i = 0; i < got.size(); ++i) CHECK(same_bits(got[i], want[i]));
-  }
-}
-
-TEST_CASE("correct rows are counted on CUDA as on the CPU", "[cuda][kernels]") {
-  if (no_device()) return;
-  for (const NllDims& d : losses) for_each_floating([&](auto t, DType dtype, double) {
-    using T = decltype(t);
-    const std::int64_t rows = d.outer * d.inner, n = rows * d.classes;
-    const Tensor y = random_values(n, dtype, true, "y");  // with ties
-    for (const Tensor& scores : {y, with_some(y, std::nan(""), n / 20, "a"), with_some(y, infinity, n / 10, "b")})
-      CHECK(backends_differ({scores, targets(rows, d.classes, 0)}, {{1, DType::i64}}, [&](auto& context, const auto& in, const auto& out) {
-        kernels::count_correct<T>(context, rows, d.classes, at<T>(in, 0), at<std::int64_t>(in, 1), at<std::int64_t>(out, 0));
-      }) == 0);
-  });
 }

@@ -4,8 +4,10 @@
 
 #include <mica/core/autograd.h>
 #include <mica/core/error.h>
+#include <mica/core/memory.h>
 #include <mica/core/ops.h>
 #include <mica/core/random.h>
+#include <mica/core/range.h>
 #include <mica/layers/layers.h>
 
 using namespace mica;
@@ -118,6 +120,18 @@ TEST_CASE("without a momentum the running statistics are the averages of all bat
   }
   norm(Tensor::zeros({0, 2}));
   CHECK(norm.num_batches_tracked.item<std::int64_t>() == 4);
+}
+
+TEST_CASE("an empty batch counts on CUDA without a wait for the device", "[cuda]") {
+  if (no_device()) return;
+  BatchNorm2d norm(3);
+  norm.to(Device::cuda());
+  const Tensor index = Tensor::full({1}, 7, DType::i64, Device::cuda()), x = Tensor::zeros({0, 3, 4, 4}, DType::f32, Device::cuda());
+  synchronize(Device::cuda());
+  require_in_range(index, 5, {}, [](std::int64_t, std::int64_t) { return std::string("somebody waited"); });
+  norm(x);
+  CHECK(error_text<Error>([] { synchronize(Device::cuda()); }) == "somebody waited");
+  CHECK(norm.num_batches_tracked.item<std::int64_t>() == 1);
 }
 
 TEST_CASE("batch_norm says what is wrong with num_batches_tracked") {

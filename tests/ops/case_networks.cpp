@@ -98,6 +98,22 @@ void losses(Table& t) {
         if (std::string(op) == "cross_entropy") attributes["label_smoothing"] = 0.3;
         t.add(op, specs, attributes);
       }
+  // One class, many, weights of zero, scores of ±∞ and NaN.
+  for (const char* op : {"nll_loss", "cross_entropy"}) {
+    const json smoothed = std::string(op) == "cross_entropy" ? json{{"label_smoothing", 0.1}} : json::object();
+    for (const Shape& x : {Shape{6, 1}, Shape{3, 1031}, Shape{2, 7, 67}, Shape{2, 6, 3, 4}, Shape{9, 9}}) {
+      Shape target = x;
+      target.erase(target.begin() + 1);
+      const ArgumentSpec classes{target, Fill::classes, x[1]}, weight{{x[1]}, Fill::integers};
+      t.add(op, {{"input", {x}}, {"target", classes}}, smoothed);
+      t.add(op, {{"input", {x}}, {"target", classes}, {"weight", weight}}, smoothed);
+      if (x[1] > 1000) continue;
+      for (const char* reduction : {"sum", "none"}) t.add(op, {{"input", {x, Fill::special}}, {"target", classes}}, {{"reduction", reduction}});
+      json attributes{{"reduction", "none"}, {"ignore_index", 1}};
+      attributes.update(smoothed);
+      t.add(op, {{"input", {x, Fill::special}}, {"target", classes}, {"weight", {{x[1]}, Fill::positive}}}, attributes);
+    }
+  }
   for (const Shape& x : {Shape{5, 4}, Shape{2, 5, 2, 3}})
     for (const char* reduction : {"mean", "sum", "none"}) {
       t.add("cross_entropy", {{"input", {x}}, {"target", {x, Fill::probabilities}}}, {{"reduction", reduction}});

@@ -384,6 +384,7 @@ TEST_CASE("backward refuses tensors that it needs and that were changed in place
   check("matmul", x, matmul(x, w_transposed), w_transposed);
   check("layer_norm", x, layer_norm(x, {3}), x);
   check("mse_loss", x, mse_loss(x, w), w);
+  check("cross_entropy", x, cross_entropy(x, target), x);
   check("gather", x, gather(x, 1, index), index);
   check("max_pool2d", image, max_pool2d(image), image);
   const Tensor loss = cross_entropy(x, target);
