@@ -78,8 +78,7 @@ void* allocate_host(std::size_t bytes) {
                                     bytes, c.stats.current, c.stats.peak));
     c.stats.reserved += size;
   }
-  c.stats.current += size;
-  c.stats.peak = std::max(c.stats.peak, c.stats.current);
+  c.stats.add(size);
   return block;
 }
 
@@ -102,6 +101,11 @@ void free_host(void* pointer, std::size_t bytes) noexcept {
 MemoryStats host_memory_stats() {
   const std::lock_guard lock(cache().mutex);
   return cache().stats;
+}
+
+std::size_t take_recent_host_peak() {
+  const std::lock_guard lock(cache().mutex);
+  return cache().stats.take_recent_peak();
 }
 
 void release_host_cache() noexcept {

@@ -4,20 +4,31 @@
 // Under AddressSanitizer nothing is kept, so that a use after free is seen.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <utility>
 
 namespace mica {
 
 struct MemoryStats {
-  std::size_t current = 0;   // bytes handed out now
-  std::size_t peak = 0;      // largest value that current ever had
-  std::size_t reserved = 0;  // bytes held from the system: current and the free lists
+  std::size_t current = 0;      // bytes handed out now
+  std::size_t peak = 0;         // largest value that current ever had
+  std::size_t recent_peak = 0;  // largest since take_recent_peak (core/memory.h)
+  std::size_t reserved = 0;     // bytes held from the system: current and the free lists
+
+  void add(std::size_t bytes) {
+    current += bytes;
+    peak = std::max(peak, current);
+    recent_peak = std::max(recent_peak, current);
+  }
+  std::size_t take_recent_peak() { return std::exchange(recent_peak, current); }
 };
 
 void* allocate_host(std::size_t bytes);  // never null; 0 bytes is a valid request
 void free_host(void* pointer, std::size_t bytes) noexcept;
 
 MemoryStats host_memory_stats();
+std::size_t take_recent_host_peak();
 void release_host_cache() noexcept;  // gives the free lists back to the system
 
 }  // namespace mica

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <map>
+#include <optional>
 
 namespace mica {
 namespace {
@@ -46,6 +47,7 @@ void record(const char* name, Tensor& y, const std::vector<Tensor>& inputs, Back
   node->name = name;
   node->sequence = next_sequence++;
   for (const Tensor& x : inputs) node->inputs.push_back(x.defined() ? x.grad_meta() : nullptr);
+  node->scope = Scope::current();
   node->backward = std::move(backward);
   node->keeps_nothing = keeps_nothing;
   y.set_grad_meta(std::make_shared<GradMeta>(GradMeta{true, std::move(node), {}, y.shape(), y.dtype()}));
@@ -124,6 +126,7 @@ void backward(const std::vector<Tensor>& tensors, const std::vector<Tensor>& gys
     }
   };
   for (std::size_t i = 0; i < tensors.size(); ++i) deliver(*tensors[i].grad_meta(), gys[i]);
+  std::optional<Scope> scope;  // of neighbours that one module recorded
   while (!pending.empty()) {
     Pending current = std::move(pending.begin()->second);
     pending.erase(pending.begin());
@@ -132,6 +135,10 @@ void backward(const std::vector<Tensor>& tensors, const std::vector<Tensor>& gys
       throw GraphError(fmt::format("backward of {}: this part of the graph has been freed by an earlier backward; "
                                    "run forward again",
                                    node.name));
+    if (const Scope::Name& name = node.scope; name != (scope ? Scope::current() : nullptr)) {
+      scope.reset();
+      if (name) scope.emplace(name, Pass::backward);
+    }
     const Backward run = node.keeps_nothing ? node.backward : std::move(node.backward);
     if (!node.keeps_nothing) node.backward = nullptr;
     Gradients gradients = run(current.gy);

@@ -7,6 +7,7 @@
 // and so is one whose saved tensors were changed in place. Gradients of gradients are left out: closures run under NoGrad.
 #pragma once
 
+#include <mica/core/scope.h>
 #include <mica/core/tensor.h>
 
 #include <cstdint>
@@ -34,6 +35,7 @@ struct Node {
   const char* name;
   std::uint64_t sequence;
   std::vector<std::shared_ptr<GradMeta>> inputs;
+  Scope::Name scope;  // in which it was recorded
   Backward backward;  // empty once it has run, unless it keeps nothing
   bool keeps_nothing = false;
 

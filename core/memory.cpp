@@ -38,6 +38,8 @@ void synchronize(Device device) {
 
 MemoryStats memory_stats(Device device) { return is_cuda(device) ? cuda_device(device).allocator.stats() : host_memory_stats(); }
 
+std::size_t take_recent_peak(Device device) { return is_cuda(device) ? cuda_device(device).allocator.take_recent_peak() : take_recent_host_peak(); }
+
 void release_cached_memory(Device device) {
   if (is_cuda(device)) cuda_device(device).allocator.release_cache();
   else release_host_cache();
@@ -50,6 +52,7 @@ void copy_bytes(const char*, Device, void* target, Device, const void* source, s
 }
 void synchronize(Device) {}
 MemoryStats memory_stats(Device) { return host_memory_stats(); }
+std::size_t take_recent_peak(Device) { return take_recent_host_peak(); }
 void release_cached_memory(Device) { release_host_cache(); }
 #endif
 

@@ -19,6 +19,7 @@ void copy_bytes(const char* what, Device to, void* target, Device from, const vo
 void synchronize(Device device);
 
 MemoryStats memory_stats(Device device);
+std::size_t take_recent_peak(Device device);  // the most bytes in tensors since the last call of this
 void release_cached_memory(Device device);  // gives what no tensor uses back to the system
 
 }  // namespace mica

@@ -5,6 +5,7 @@
 #include <mica/core/context.h>
 #include <mica/core/error.h>
 #include <mica/core/file.h>
+#include <mica/core/memory.h>
 #include <mica/core/random.h>
 #include <mica/core/safetensors.h>
 #include <mica/data/mnist.h>
@@ -30,7 +31,7 @@ struct Options {
   std::optional<int> threads;
   std::uint64_t seed = 0;
   int graph = 0;
-  bool no_shuffle = false, no_augment = false, summary = false, list = false, eval = false, quiet = false;
+  bool no_shuffle = false, no_augment = false, summary = false, memory = false, list = false, eval = false, quiet = false;
   std::string weights, save, log, log_steps;
 };
 
@@ -68,6 +69,7 @@ void declare(CLI::App& app, Options& o) {
   app.add_flag("--summary", o.summary, "print the network's layers and stop");
   app.add_flag("--list", o.list, "print all networks and stop");
   app.add_flag("--eval", o.eval, "evaluate on the test set instead of training")->excludes(log)->excludes(log_steps);
+  app.add_flag("--memory", o.memory, "report what a training step keeps in memory, by layer");
   app.add_flag("--quiet", o.quiet, "print the result only");
 }
 
@@ -132,10 +134,15 @@ int train(Sequential& network, const networks::Recipe& recipe, const Options& o,
           training::Progress& progress) {
   training::Logs logs(o.log, o.log_steps);
   const training::Settings settings{o.epochs.value_or(recipe.epochs), o.batch_size.value_or(recipe.batch_size), o.lr.value_or(recipe.lr),
-                                    !o.no_shuffle, o.no_augment ? Augmentation{} : recipe.augmentation, dtype, o.max_steps, o.graph};
+                                    !o.no_shuffle, o.no_augment ? Augmentation{} : recipe.augmentation, dtype, o.max_steps, o.graph, o.memory};
   std::signal(SIGINT, on_interrupt);
   const training::Result result = training::train(network, recipe, settings, digits.train.to(device), digits.test.to(device),
                                                 progress, logs, interrupted);
+  if (o.memory) {
+    const MemoryStats memory = memory_stats(device);
+    progress.announce(fmt::format("memory of {}: peak {:.3f} MB, reserved {:.3f} MB", to_string(device), static_cast<double>(memory.peak) / 1e6,
+                                  static_cast<double>(memory.reserved) / 1e6));
+  }
   const char* set = digits.is_mnist ? "MNIST" : "not MNIST";
   if (result.best_epoch > 0)
     progress.announce(fmt::format("test accuracy ({}): best {:.2f} % (epoch {}), last {:.2f} % (epoch {})", set, result.best_accuracy,

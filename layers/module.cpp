@@ -114,6 +114,7 @@ EvalMode::~EvalMode() {
 Tensor Module::operator()(const Tensor& x) {
   ensure_named();
   try {
+    const Scope entered(scope());
     if (observer) observer->before(*this, x);
     Tensor y = forward(x);
     if (observer) observer->after(*this, x, y);
@@ -122,6 +123,11 @@ Tensor Module::operator()(const Tensor& x) {
     if (!name_.empty()) error.prepend_path(name_);
     throw;
   }
+}
+
+const Scope::Name& Module::scope() {
+  if (!scope_) scope_ = std::make_shared<const std::string>(path_.empty() ? kind() : path_);
+  return scope_;
 }
 
 void Module::ensure_named() {
@@ -133,6 +139,7 @@ void Module::name_descendants() {
   Members members;
   members.child = [this](std::string_view name, Module& child) {
     child.name_ = name;
+    child.scope_ = nullptr;
     child.path_ = path_.empty() ? child.name_ : path_ + "." + child.name_;
     child.name_descendants();
   };

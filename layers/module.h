@@ -12,6 +12,7 @@
 // Modules may be moved before they are first called; they are not copied.
 #pragma once
 
+#include <mica/core/scope.h>
 #include <mica/core/tensor.h>
 
 #include <string>
@@ -76,6 +77,7 @@ class Module {
 
   const std::string& name() const { return name_; }  // as the parent calls it; "" for a root
   const std::string& path() const { return path_; }  // from the root, "features.conv1"
+  const Scope::Name& scope();                        // the path, or a root's kind; for those who run a module's forward themselves
 
   // This module, then all below it, in definition order.
   std::vector<Module*> modules();
@@ -91,6 +93,7 @@ class Module {
   bool training_ = true;
   bool named_ = false;
   std::string name_, path_;
+  Scope::Name scope_;  // made when first needed
 };
 
 // Puts a network and all below it into evaluation mode, and at its end each module back into the mode it had.

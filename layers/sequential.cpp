@@ -37,6 +37,7 @@ std::size_t Sequential::run_fused(std::size_t at, Tensor& x) {
   if (!layer(at + (relu_first ? 1 : 2), static_cast<ReLU*>(nullptr))) return 0;
   if (relu_first) dropout = layer(at + 2, static_cast<Dropout*>(nullptr));
   try {
+    const Scope scope(norm->scope());
     x = norm->forward(x, true, dropout ? dropout->next_mask(x.device()) : kernels::Dropout{});
   } catch (Error& error) {
     error.prepend_path(layers_[at].name);

@@ -31,8 +31,7 @@ void* CudaAllocator::allocate(std::size_t bytes) {
   const Block block = take(bytes, needed);
   if (pool_) pooled_.emplace(block.pointer, pool_);
   if (checker_) checker_->handed_out(block.pointer, bytes, block.size);
-  stats_.current += aligned(bytes);
-  stats_.peak = std::max(stats_.peak, stats_.current);
+  stats_.add(aligned(bytes));
   return block.pointer;
 }
 
@@ -103,6 +102,11 @@ void CudaAllocator::free(void* pointer, std::size_t bytes) noexcept {
 MemoryStats CudaAllocator::stats() {
   const std::lock_guard lock(mutex_);
   return stats_;
+}
+
+std::size_t CudaAllocator::take_recent_peak() {
+  const std::lock_guard lock(mutex_);
+  return stats_.take_recent_peak();
 }
 
 void CudaAllocator::release_free_lists() noexcept {

@@ -32,6 +32,7 @@ class CudaAllocator final : public kernels::DeviceMemory {
   void free(void* pointer, std::size_t bytes) noexcept override;
 
   MemoryStats stats();
+  std::size_t take_recent_peak();
   void release_cache();  // waits for the device
 
   // From now on memory comes from this pool, which takes what it lacks from all other memory, and returns there; null: as

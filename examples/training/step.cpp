@@ -26,6 +26,10 @@ std::vector<StepResult> Steps::next(BatchLoader& loader, std::int64_t most) {
     for (std::size_t i = 0; i < filled; ++i) results.push_back(step(batches_[i]));
     if (filled > 0) return results;
   }
+  return next_eagerly(loader);
+}
+
+std::vector<StepResult> Steps::next_eagerly(BatchLoader& loader) {
   Batch batch;
   return loader.next(batch) ? std::vector{step(batch)} : std::vector<StepResult>();
 }

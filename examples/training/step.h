@@ -25,6 +25,7 @@ class Steps {
   // Does the loader's next steps: one, or as many as a graph has, but `most` ≥ 1 at most. Empty where the epoch is over. The
   // tensors hold these values until the next call.
   std::vector<StepResult> next(BatchLoader& loader, std::int64_t most);
+  std::vector<StepResult> next_eagerly(BatchLoader& loader);  // one, without a graph
 
  private:
   StepResult step(const Batch& batch);

@@ -2,6 +2,7 @@
 #include "trainer.h"
 
 #include <mica/core/autograd.h>
+#include <mica/core/memory_report.h>
 #include <mica/core/ops/loss.h>
 
 #include <fmt/format.h>
@@ -100,7 +101,10 @@ Result train(Sequential& network, const networks::Recipe& recipe, const Settings
         return result;
       }
       const std::int64_t most = settings.max_steps ? *settings.max_steps - result.steps : std::numeric_limits<std::int64_t>::max();
-      const std::vector<StepResult> done = steps.next(loader, most);
+      std::optional<MemoryReport> memory;
+      if (settings.memory && result.steps == 0) memory.emplace(train_set.images.device());
+      const std::vector<StepResult> done = memory ? steps.next_eagerly(loader) : steps.next(loader, most);
+      if (memory) progress.announce(memory->table());
       if (done.empty()) break;
       for (const StepResult& step : done) tally.add(step);
       result.steps += static_cast<std::int64_t>(done.size());

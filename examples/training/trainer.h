@@ -26,6 +26,7 @@ struct Settings {
   DType dtype = DType::f32;
   std::optional<std::int64_t> max_steps;  // then stop, without evaluation
   int steps_per_graph = 0;                // 0: steps are not captured; else CUDA only
+  bool memory = false;                    // report what the first step keeps in memory, by layer
 };
 
 enum class Outcome { finished, stopped_at_max_steps, interrupted };

@@ -1,0 +1,46 @@
+#include <mica/core/scope.h>
+
+#include <utility>
+
+#ifdef MICA_NVTX
+#include <nvtx3/nvToolsExt.h>
+#endif
+
+namespace mica {
+namespace {
+
+thread_local Scope::Name innermost;
+thread_local ScopeObserver* observer = nullptr;
+
+#ifdef MICA_NVTX
+void begin_range(const std::string& name, Pass pass) {
+  if (pass == Pass::forward) nvtxRangePushA(name.c_str());
+  else nvtxRangePushA((name + " backward").c_str());
+}
+void end_range() { nvtxRangePop(); }
+#else
+void begin_range(const std::string&, Pass) {}
+void end_range() {}
+#endif
+
+}  // namespace
+
+Scope::Scope(const Name& name, Pass pass) : name_(name), outer_(name ? std::exchange(innermost, name) : nullptr), pass_(pass) {
+  if (!name_) return;
+  begin_range(*name_, pass_);
+  if (observer) observer->enter(*name_, pass_);
+}
+
+Scope::~Scope() {
+  if (!name_) return;
+  if (observer) observer->leave(*name_, pass_);
+  end_range();
+  innermost = std::move(outer_);
+}
+
+Scope::Name Scope::current() { return innermost; }
+
+ScopeObserver::ScopeObserver() : outer_(std::exchange(observer, this)) {}
+ScopeObserver::~ScopeObserver() { observer = outer_; }
+
+}  // namespace mica

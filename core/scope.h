@@ -1,0 +1,42 @@
+// Which part of a network works on this thread: a scope for each module's forward, and again for the backward of what its
+// forward recorded. Profilers see scopes as NVTX ranges (in builds with CUDA), and an observer of this thread hears of them.
+#pragma once
+
+#include <memory>
+#include <string>
+
+namespace mica {
+
+enum class Pass { forward, backward };
+
+class Scope {
+ public:
+  using Name = std::shared_ptr<const std::string>;  // shared, since a graph may outlive its module
+
+  explicit Scope(const Name& name, Pass pass = Pass::forward);  // of null: none begins
+  ~Scope();
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
+
+  static Name current();  // the innermost one's; null outside of all
+
+ private:
+  Name name_, outer_;
+  Pass pass_;
+};
+
+// Told of every scope of the thread that made it, while it lives. The innermost of several is told.
+class ScopeObserver {
+ public:
+  ScopeObserver();
+  virtual ~ScopeObserver();
+  ScopeObserver(const ScopeObserver&) = delete;
+  ScopeObserver& operator=(const ScopeObserver&) = delete;
+  virtual void enter(const std::string& name, Pass pass) = 0;
+  virtual void leave(const std::string& name, Pass pass) noexcept = 0;
+
+ private:
+  ScopeObserver* outer_;
+};
+
+}  // namespace mica
