@@ -12,7 +12,7 @@
 # Where nvcc is, its kernels are compiled for this machine's GPU, or for one architecture to see that they compile; without
 # CUDA_ARCHITECTURES, plain CMake compiles them for all.
 CUDA_ARCHITECTURES ?= $(if $(shell nvidia-smi -L 2>/dev/null),native,90)
-CUDA_HEADERS = $(firstword $(wildcard $(addsuffix /include/cuda_runtime.h,$(CUDA_HOME) $(CUDA_PATH) /usr/local/cuda /opt/cuda)))
+CUDA_HEADERS = $(firstword $(wildcard $(addsuffix /include/cuda_runtime.h,$(CUDA_HOME) $(CUDA_PATH) /usr/local/cuda /opt/cuda /usr)))
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 PYTHON ?= build/pytorch/bin/python

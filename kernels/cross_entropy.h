@@ -1,10 +1,10 @@
 // Cross-entropy with classes: the likelihood loss (kernels/nll_loss.h) of the log-softmax (kernels/softmax.h), with label
-// smoothing ε, each way in one pass over the scores. For a line of scores x and its target t, a class or ignore_index:
+// smoothing ε, in one kernel each way. For a line of scores x and its target t, a class or ignore_index:
 //   m = max x,   L = log Σ exp(x − m),   y[c] = x[c] − m − L
 //   loss  = −(1 − ε)·w[t]·y[t] − ε/classes·Σ w[c]·y[c]                                           0 where ignored
 //   gy[c] = −gloss·ε/classes·w[c], and −gloss·(1 − ε)·w[t] more where c = t;   gx[c] = gy[c] − exp(y[c])·Σ gy
-// y, gy and Σ gy are rounded as the two ops would round them, so a line with an infinite or NaN score has NaN gradients, also
-// where it is ignored, as PyTorch's has. Of outer×classes×inner nothing but gx is written: backward makes y again.
+// y and gy are rounded as the two ops would round them, and so is Σ gy without smoothing; with it, it is the formula's. A line with
+// a NaN or +∞ score, or with none above −∞, has NaN gradients, also where it is ignored, as PyTorch's has. Of outer×classes×inner nothing but gx is written: backward makes y again.
 #pragma once
 
 #include <mica/kernels/nll_loss.h>

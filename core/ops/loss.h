@@ -1,4 +1,4 @@
-// Losses of classifiers, and what a classifier got right. Formulas: kernels/nll_loss.h. Losses of numbers are in
+// Losses of classifiers, and what a classifier got right. Formulas: kernels/nll_loss.h and kernels/cross_entropy.h. Losses of numbers are in
 // core/ops/regression_loss.h.
 #pragma once
 

@@ -84,7 +84,9 @@ struct Winners {
     } else {
       const i64 top = i * d.stride[0] - d.padding[0], left = j * d.stride[1] - d.padding[1];
       const Taps rows = taps_inside(top, d.kernel[0], d.dilation[0], d.h), columns = taps_inside(left, d.kernel[1], d.dilation[1], d.w);
+#pragma unroll 1  // unrolled, it takes 128 registers on sm_100 and later
       for (i64 u = rows.first; u < rows.end; ++u)
+#pragma unroll 1
         for (i64 v = columns.first; v < columns.end; ++v) meet(d, image, top + u * d.dilation[0], left + v * d.dilation[1]);
     }
   }

@@ -2,7 +2,7 @@
 // of a block. A kernel that is a template over its team is written once for short and long rows, and for columns. A team has
 // a number in the grid, and its threads have ranks. All threads of a block must reach reduce(), also those of teams beyond
 // the last row, which have nothing to add. Such a kernel has __launch_bounds__(Team::most_threads, 1), the most threads of a
-// block; the 1 leaves ptxas 64 registers a thread at least, where it would else try to make do with 32 and spill.
+// block (reduction.h's blocks always have threads_per_block); the 1 leaves ptxas 64 registers a thread at least, where it would else try to make do with 32 and spill.
 #pragma once
 
 #include <mica/kernels/cuda/block_reduce.h>

@@ -9,10 +9,16 @@
 
 namespace mica::test {
 
+#ifdef MICA_CUDA_EMULATED
+inline constexpr const char* preset = "emulated";
+#else
+inline constexpr const char* preset = "release";
+#endif
+
 // Fails unless found ≤ allowed, and then prints what repeats the case (on stderr, where Catch2 does not fold it).
 inline void verify(const OpCase& c, const std::string& what, double found, double allowed) {
   if (!(found <= allowed))
-    fmt::print(stderr, "{}: {} differs by {}, allowed {}\n  repeat: MICA_CASE='{}' build/release/tests/mica_tests \"[ops]\"\n", c.id, what, found, allowed, c.line());
+    fmt::print(stderr, "{}: {} differs by {}, allowed {}\n  repeat: MICA_CASE='{}' build/{}/tests/mica_tests \"[ops]\"\n", c.id, what, found, allowed, c.line(), preset);
   CHECK(found <= allowed);
 }
 inline void verify(const OpCase& c, const std::string& what, bool holds) { verify(c, what, holds ? 0.0 : 1.0, 0.0); }
