@@ -28,10 +28,10 @@ std::string why_no_cublas();
 #ifdef MICA_CUDA_EMULATED
 #define MICA_CUBLAS_CALL(function) ::function
 #else
-#define MICA_CUBLAS_CALL(function)                                                                                           \
-  ([] {                                                                                                                      \
-    static const auto found = reinterpret_cast<decltype(&::function)>(::mica::kernels::cublas_library().find(#function));    \
-    return found;                                                                                                            \
+#define MICA_CUBLAS_CALL(function)                                                                                                     \
+  ([] {                                                                                                                                \
+    static const auto loaded_##function = reinterpret_cast<decltype(&::function)>(::mica::kernels::cublas_library().find(#function));  \
+    return loaded_##function;                                                                                                          \
   }())
 #endif
 
