@@ -5,6 +5,7 @@
 
 #include <mica/core/context.h>
 #include <mica/core/error.h>
+#include <mica/core/ops/linear.h>
 #include <mica/core/ops/matmul.h>
 #include <mica/core/settings.h>
 #include <mica/kernels/cuda/cublas.h>
@@ -101,6 +102,16 @@ TEST_CASE("cuBLAS's products equal the definition in every form", "[cuda]") {
   CHECK((used == cases || products() < 0));
 }
 
+TEST_CASE("a plan that is used again takes the bias of its own call", "[cuda]") {
+  if (no_cublas()) return;
+  const ByLibrary scope;
+  const Tensor x = random_values(12, DType::f32, true, "x").reshape({4, 3}), weight = random_values(6, DType::f32, true, "w").reshape({2, 3});
+  const Tensor biases = random_values(256, DType::f32, true, "bias");  // parts of one tensor lie in different places, alike aligned
+  const Tensor x_there = x.to(Device::cuda()), weight_there = weight.to(Device::cuda()), biases_there = biases.to(Device::cuda());
+  for (const std::int64_t at : {0, 128})
+    CHECK(same_bits(linear(x_there, weight_there, biases_there.slice(at, at + 2)).to(Device::cpu()), linear(x, weight, biases.slice(at, at + 2))));
+}
+
 TEST_CASE("no product of nothing is cuBLAS's, and none under another policy", "[cuda]") {
   if (no_cublas()) return;
   products();
@@ -135,10 +146,12 @@ TEST_CASE("a product keeps to the workspace's limit, whatever plans were made be
   const ByLibrary scope;
   const Product p{{.m = 24, .n = 40, .k = 500, .batch = 2}, true, 0};
   const Tensor want = run<double>(Device::cpu(), p), roomy = run<float>(Device::cuda(), p);
+  products();
   for (const std::size_t limit : {0, 1000, 1 << 30}) {
     set_workspace_limit(limit);
     const Tensor got = run<float>(Device::cuda(), p);
     CHECK(difference(got, want) < 2e-6);
+    CHECK(std::abs(products()) == 1);
 #ifdef MICA_CUDA_EMULATED  // whose algorithms differ in their rounding, by the workspace alone
     CHECK(same_bits(got, roomy) == (limit == 1 << 30));
 #endif
