@@ -11,6 +11,7 @@
 #include <mica/kernels/cuda/cublas.h>
 #include <mica/kernels/matmul.h>
 
+#include <barrier>
 #include <thread>
 
 #ifdef MICA_CUDA_EMULATED
@@ -164,19 +165,23 @@ TEST_CASE("a product keeps to the workspace's limit, whatever plans were made be
 TEST_CASE("products of several threads at once", "[cuda]") {
   if (no_cublas()) return;
   const ByLibrary scope;
-  const Tensor weight = random_values(24 * 40, DType::f32, true, "w").reshape({24, 40});
-  const auto product = [&](int thread) {
-    const Tensor x = random_values((thread + 1) * 24, DType::f32, true, "x").reshape({thread + 1, 24});
-    return same_bits(matmul(x.to(Device::cuda()), weight.to(Device::cuda())).to(Device::cpu()), matmul(x, weight));
-  };
-  std::atomic<int> right = 0;
-  std::vector<std::thread> threads;
-  for (int t = 0; t < 4; ++t)
-    threads.emplace_back([&, t] {
-      for (int repeat = 0; repeat < 8; ++repeat) right += product(t);
+  constexpr int threads = 4, products_each = 16;
+  const Tensor weight = random_values(8 * 9, DType::f32, true, "w").reshape({8, 9}), weight_there = weight.to(Device::cuda());
+  std::vector<Tensor> x, x_there;  // products_each shapes: each is planned by one thread and used by all
+  for (int rows = 1; rows <= products_each; ++rows) {
+    x.push_back(random_values(rows * 8, DType::f32, true, "x").reshape({rows, 8}));
+    x_there.push_back(x.back().to(Device::cuda()));
+  }
+  std::vector<Tensor> results(threads * products_each);
+  std::barrier start(threads);
+  std::vector<std::thread> all;
+  for (std::size_t t = 0; t < threads; ++t)
+    all.emplace_back([&, t] {
+      start.arrive_and_wait();
+      for (std::size_t i = 0; i < products_each; ++i) results[t * products_each + i] = matmul(x_there[i], weight_there);
     });
-  for (std::thread& t : threads) t.join();
-  CHECK(right == 32);
+  for (std::thread& thread : all) thread.join();
+  for (std::size_t i = 0; i < results.size(); ++i) CHECK(same_bits(results[i].to(Device::cpu()), matmul(x[i % products_each], weight)));
 }
 
 #ifdef MICA_CUDA_EMULATED
