@@ -2,6 +2,10 @@
 #include <mica/core/nearest.h>
 #include <mica/core/settings.h>
 
+#ifdef MICA_CUDA
+#include <mica/kernels/cuda/cublas.h>
+#endif
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -72,6 +76,12 @@ void set_policy(Policy policy) {
 void set_policy(std::string_view op, Policy policy) { settings().policies[index_of(op)] = policy; }
 void set_policy(std::string_view choices) { apply(settings(), choices); }
 Policy policy(std::string_view op) { return settings().policies[index_of(op)]; }
+
+#ifdef MICA_CUDA
+std::string why_no_cublas() { return kernels::why_no_cublas(); }
+#else
+std::string why_no_cublas() { return "this build of Mica has the CPU backend only"; }
+#endif
 
 void allow_matmul_tf32(bool allow) { settings().matmul_tf32 = allow; }
 void allow_cudnn_tf32(bool allow) { settings().cudnn_tf32 = allow; }

@@ -26,6 +26,10 @@ void set_policy(std::string_view choices);
 
 // ---- CUDA's libraries ----
 
+// Empty where CUDA's matrix products can be done by cuBLAS, otherwise one sentence that says why our own kernels do them: it was
+// not found, it is of another major version, or this build knows nothing of it. Asks for no device.
+std::string why_no_cublas();
+
 // May products of f32 be rounded to TF32 (10 bits) for the sake of speed? PyTorch's switches and their defaults:
 // torch.backends.cuda.matmul.allow_tf32 for cuBLAS, torch.backends.cudnn.allow_tf32 for cuDNN. Our own kernels never do.
 void allow_matmul_tf32(bool allow);  // false

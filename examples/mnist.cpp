@@ -8,12 +8,14 @@
 #include <mica/core/memory.h>
 #include <mica/core/random.h>
 #include <mica/core/safetensors.h>
+#include <mica/core/settings.h>
 #include <mica/data/mnist.h>
 #include <mica/layers/dropout.h>
 #include <mica/layers/summary.h>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cmath>
 #include <csignal>
@@ -46,11 +48,23 @@ CLI::Validator finite(double low, double high) {
       "NUMBER", "");
 }
 
+void choose_policy(const std::string& choices) {
+  try {
+    set_policy(choices);
+  } catch (const Error& error) {
+    throw CLI::ValidationError("--policy", error.what());
+  }
+}
+
 void declare(CLI::App& app, Options& o) {
   constexpr double any = 1e15;
   app.add_option("--network", o.network, "which network (--list names them)")->capture_default_str();
   app.add_option("--data", o.data, "folder with the four IDX files; default: $MICA_DATA, the cache, download, drawn digits");
   app.add_option("--device", o.device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}))->capture_default_str();
+  app.add_option_function<std::string>("--policy", choose_policy,
+                                       fmt::format("our own kernels or a library's (oneDNN, cuBLAS, cuDNN): auto, native or library, for one op as op=library, several "
+                                                   "with commas; ops are {}; default: $MICA_POLICY, auto",
+                                                   fmt::join(kernels::library_op_names, ", ")));
   app.add_option("--dtype", o.dtype, "f32 or f64")->check(CLI::IsMember({"f32", "f64"}))->capture_default_str();
   app.add_option("--epochs", o.epochs, "epochs to train; default: the network's recipe")->check(finite(1, 1e6));
   app.add_option("--batch-size", o.batch_size, "images a step; default: the recipe")->check(finite(1, 1e6));
@@ -89,11 +103,19 @@ struct Place {
   std::string description;
 };
 
+// "with cuBLAS", or "without cuBLAS (why)".
+std::string libraries() {
+  std::string text;
+  for (const auto& [name, reason] : {std::pair("cuBLAS", why_no_cublas())})
+    text += fmt::format("{}{} {}{}", text.empty() ? "" : ", ", reason.empty() ? "with" : "without", name, reason.empty() ? "" : " (" + reason + ")");
+  return text;
+}
+
 Place choose_device(const std::string& wanted) {
   const std::string reason = wanted == "auto" ? why_no_cuda() : "";
   if (wanted == "cuda" || (wanted == "auto" && reason.empty())) {
     const Device device = Device::cuda();  // throws, with the reason
-    return {device, to_string(device)};
+    return {device, to_string(device) + " " + libraries()};
   }
   return {Device::cpu(),
           fmt::format("cpu, {} thread{}{}", num_threads(), num_threads() == 1 ? "" : "s", reason.empty() ? "" : " (no CUDA: " + reason + ")")};
@@ -161,6 +183,7 @@ int run(const Options& o) {
     return 0;
   }
   const networks::Network& entry = networks::find(o.network);
+  (void)settings();  // throws for a bad $MICA_POLICY
   if (o.threads) set_num_threads(*o.threads);
   manual_seed(o.seed);
   const DType dtype = o.dtype == "f64" ? DType::f64 : DType::f32;

@@ -1,7 +1,7 @@
 // Matrix product by tiles in shared memory: tile_product.h. It equals matmul_reference of kernels/cpu/matmul.cpp but for the
 // order of its sums.
+#include <mica/kernels/cuda/matmul.h>
 #include <mica/kernels/cuda/tile_product.h>
-#include <mica/kernels/matmul.h>
 
 namespace mica::kernels {
 namespace {
@@ -14,21 +14,17 @@ void matmul_tiled(Cuda& cuda, const MatmulDims& d, const T* a, const T* b, const
   product(cuda, "matmul", d.m, d.n, d.k, d.batch, of_a, of_b, ProductOutput<T>{.data = c, .row_step = d.n, .product_step = d.m * d.n, .bias = bias});
 }
 
+}  // namespace
+
 template <class T>
-void matmul_any(Cuda& cuda, const MatmulDims& d, const T* a, const T* b, const T* bias, T* c) {
+void native::matmul(Cuda& cuda, const MatmulDims& d, const T* a, const T* b, const T* bias, T* c) {
   if (d.transpose_a && d.transpose_b) matmul_tiled<true, true>(cuda, d, a, b, bias, c);
   else if (d.transpose_a) matmul_tiled<true, false>(cuda, d, a, b, bias, c);
   else if (d.transpose_b) matmul_tiled<false, true>(cuda, d, a, b, bias, c);
   else matmul_tiled<false, false>(cuda, d, a, b, bias, c);
 }
 
-}  // namespace
-
-void matmul(Cuda& cuda, const MatmulDims& d, const float* a, const float* b, const float* bias, float* c) {
-  matmul_any(cuda, d, a, b, bias, c);
-}
-void matmul(Cuda& cuda, const MatmulDims& d, const double* a, const double* b, const double* bias, double* c) {
-  matmul_any(cuda, d, a, b, bias, c);
-}
+template void native::matmul(Cuda&, const MatmulDims&, const float*, const float*, const float*, float*);
+template void native::matmul(Cuda&, const MatmulDims&, const double*, const double*, const double*, double*);
 
 }  // namespace mica::kernels

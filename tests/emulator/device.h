@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <string_view>
 #include <vector>
 
 namespace emulator {
@@ -30,6 +31,12 @@ cudaError_t set_bounds(cudaStream_t stream, void* p, std::size_t usable, std::si
 // (cudaErrorIllegalAddress, cudaErrorLaunchFailure, …) appear when the work runs and are sticky; others at once.
 void fail_malloc(int nth, cudaError_t error = cudaErrorMemoryAllocation);
 void fail_launch(int nth, cudaError_t error);
+void fail_library_call(int nth);  // of any library, but for what destroys
+
+bool library_call();  // every function of an emulated library that can fail asks first whether it must
+
+// How often work was enqueued whose name begins so: that a library did something.
+int submitted(std::string_view prefix);
 
 // Counts live objects for the leak report at exit; the libraries' emulations add their handles and descriptors.
 void track(const char* kind, int delta);

@@ -148,6 +148,7 @@ cudaError_t enqueue(cudaStream_t stream, const char* name, std::vector<Buffer> b
   return on_stream(stream, [&](CUstream_st& s) {
     const cudaError_t fault = runtime().launch_fault.tick();
     if (fault && !is_sticky(fault)) return fault;
+    ++runtime().submitted[name];
     return submit(s, {name, body, buffers, {}, {}, fault});
   });
 }
@@ -168,6 +169,9 @@ cudaError_t set_bounds(cudaStream_t stream, void* p, std::size_t usable_bytes, s
 
 void fail_malloc(int nth, cudaError_t error) { runtime().malloc_fault = {nth, error}; }
 void fail_launch(int nth, cudaError_t error) { runtime().launch_fault = {nth, error}; }
-void track(const char* kind, int delta) { runtime().tracked[kind] += delta; }
+void track(const char* kind, int delta) {
+  const std::lock_guard lock(runtime().mutex);
+  runtime().tracked[kind] += delta;
+}
 
 }  // namespace emulator

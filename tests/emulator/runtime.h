@@ -43,8 +43,9 @@ struct Runtime {
   CUstream_st* legacy = streams.make();
   cudaError_t last = cudaSuccess, sticky = cudaSuccess;
   cudaStreamCaptureMode thread_mode = cudaStreamCaptureModeGlobal;
-  Countdown malloc_fault, launch_fault;
+  Countdown malloc_fault, launch_fault, library_fault;
   std::map<std::string, int> tracked;
+  std::map<std::string, int> submitted;  // by enqueue
 
   Runtime() { legacy->blocking = true; }
 };

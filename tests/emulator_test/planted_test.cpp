@@ -111,3 +111,4 @@ TEST_CASE("races between blocks are found") { check_all(race_bugs()); }
 TEST_CASE("missing order between host and device is found") { check_all(host_bugs()); }
 TEST_CASE("misuse of captures is found") { check_all(capture_bugs()); }
 TEST_CASE("misuse of tensors' memory is found") { check_all(allocator_bugs()); }
+TEST_CASE("misuse of cuBLAS is found") { check_all(cublas_bugs()); }

@@ -1,9 +1,14 @@
-// Every op of the table on every case, on a CUDA device: one of this machine, or the emulated one. MICA_CASE gives a single
-// case, MICA_OPS=conv2d,matmul those of some ops.
+// Every op of the table on every case, on a CUDA device: one of this machine, or the emulated one. Those that a library has too run
+// by our own kernels and by the library. MICA_CASE gives a single case, MICA_OPS=conv2d,matmul those of some ops.
 #include "../no_device.h"
 #include "agreement.h"
 
 #include <mica/core/context.h>
+#include <mica/core/settings.h>
+
+#ifdef MICA_CUDA_EMULATED
+#include <emulator/device.h>
+#endif
 
 #include <cstdlib>
 #include <sstream>
@@ -25,6 +30,53 @@ std::vector<OpCase> chosen_cases() {
   return cases;
 }
 
+// The table's ops that have a policy, by the name that it has in kernels::library_op_names.
+const std::map<std::string, std::string> library_ops = {
+    {"matmul", "matmul"},
+    {"linear", "matmul"},
+};
+
+// How much work libraries were given; hardware does not tell.
+int library_work() {
+#ifdef MICA_CUDA_EMULATED
+  return emulator::submitted("cublas") + emulator::submitted("cudnn");
+#else
+  return -1;
+#endif
+}
+
+std::string place() {
+  const Policy now = policy("matmul");  // set for all ops alike
+  return now == Policy::automatic ? "cuda" : now == Policy::native ? "cuda (MICA_POLICY=native)" : "cuda (MICA_POLICY=library)";
+}
+
+struct Chosen {
+  explicit Chosen(Policy all) { set_policy(all); }
+  ~Chosen() { set_policy(Policy::automatic); }
+};
+
+// Every case under the automatic choice, and those of library_ops under each of the others too. The library must be used by each
+// op, our own kernels alone by none of the cases.
+template <class Check>
+void under_every_policy(const Check& check) {
+  for (const OpCase& c : chosen_cases()) check(c);
+  for (const Policy chosen : {Policy::native, Policy::library}) {
+    const Chosen scope(chosen);
+    std::map<std::string, int> work;
+    for (const OpCase& c : chosen_cases()) {
+      const std::string& op = c.attributes.at("op");
+      if (!library_ops.count(op)) continue;
+      const int before = library_work();
+      check(c);
+      work[op] += library_work() - before;
+    }
+    for (const auto& [op, calls] : work) {
+      INFO(op << " on " << place() << " gave libraries " << calls << " calls");
+      CHECK((library_work() < 0 || (calls > 0) == (chosen == Policy::library) || std::getenv("MICA_CASE")));
+    }
+  }
+}
+
 // The device's results against the CPU's in f64, from values that dtype can hold.
 void check_case(const OpCase& c, DType dtype, double output_tolerance, double gradient_tolerance) {
   const Arguments arguments = in_dtype(c.arguments(), dtype), wide = in_dtype(arguments, DType::f64);
@@ -35,44 +87,44 @@ void check_case(const OpCase& c, DType dtype, double output_tolerance, double gr
   const auto differ = [&](const Tensor& a, const Tensor& b) { return special ? difference_with_specials(a, rounded(b)) : compare(a, b); };
   for (const auto& [name, output] : want.outputs) {
     const Tensor& y = got.outputs.at(name);
-    verify(c, name + "'s dtype on cuda", is_floating(output.dtype()) ? y.dtype() == dtype : same_bits(y, output));
-    verify(c, name + " on cuda", differ(y, output), output_tolerance);
+    verify(c, name + "'s dtype on " + place(), is_floating(output.dtype()) ? y.dtype() == dtype : same_bits(y, output));
+    verify(c, name + " on " + place(), differ(y, output), output_tolerance);
   }
   for (const auto& [name, gradient] : want.gradients)
-    verify(c, "gradient of " + name + " on cuda", differ(got.gradients.at(name), gradient), gradient_tolerance * (special ? 1 : gradient_scale(gy, gradient)));
-  for (const auto& [name, buffer] : want.buffers) verify(c, name + " on cuda", differ(got.buffers.at(name), buffer), output_tolerance);
+    verify(c, "gradient of " + name + " on " + place(), differ(got.gradients.at(name), gradient), gradient_tolerance * (special ? 1 : gradient_scale(gy, gradient)));
+  for (const auto& [name, buffer] : want.buffers) verify(c, name + " on " + place(), differ(got.buffers.at(name), buffer), output_tolerance);
 }
 
 }  // namespace
 
 TEST_CASE("f64 ops on CUDA equal the CPU's", "[cuda][ops]") {
   if (no_device()) return;
-  for (const OpCase& c : chosen_cases()) check_case(c, DType::f64, 1e-13, 1e-12);
+  under_every_policy([](const OpCase& c) { check_case(c, DType::f64, 1e-13, 1e-12); });
 }
 
 TEST_CASE("f32 ops on CUDA equal f64 within f32's precision", "[cuda][ops]") {
   if (no_device()) return;
-  for (const OpCase& c : chosen_cases()) check_case(c, DType::f32, 2e-6, 5e-6);
+  under_every_policy([](const OpCase& c) { check_case(c, DType::f32, 2e-6, 5e-6); });
 }
 
 TEST_CASE("whole numbers give the same bits on CUDA as on the CPU", "[cuda][ops]") {
   if (no_device()) return;
-  for (const OpCase& c : chosen_cases()) {
-    if (!c.has(Fill::integers) || !is_exact(c.attributes.at("op"))) continue;
+  under_every_policy([](const OpCase& c) {
+    if (!c.has(Fill::integers) || !is_exact(c.attributes.at("op"))) return;
     const Arguments narrow = in_dtype(c.arguments(), DType::f32);
     const Outputs gy = in_dtype(c.grad_outputs(), DType::f32);
     const std::vector<Tensor> want = everything(run_op(c.attributes, narrow, gy)), have = everything(run_op(c.attributes, narrow, gy, Device::cuda()));
     REQUIRE(have.size() == want.size());
-    for (std::size_t i = 0; i < have.size(); ++i) verify(c, fmt::format("result {} on cuda", i), difference_with_specials(have[i], want[i]), 0);
-  }
+    for (std::size_t i = 0; i < have.size(); ++i) verify(c, fmt::format("result {} on {}", i, place()), difference_with_specials(have[i], want[i]), 0);
+  });
 }
 
 TEST_CASE("the same call gives the same bits on CUDA every time", "[cuda][ops]") {
   if (no_device()) return;
-  for (const OpCase& c : chosen_cases()) {
+  under_every_policy([](const OpCase& c) {
     const Arguments narrow = in_dtype(c.arguments(), DType::f32);
     const Outputs gy = in_dtype(c.grad_outputs(), DType::f32);
     const OpResult once = run_op(c.attributes, narrow, gy, Device::cuda());
-    verify(c, "the second run on cuda", all_same_bits(run_op(c.attributes, narrow, gy, Device::cuda()), once));
-  }
+    verify(c, "the second run on " + place(), all_same_bits(run_op(c.attributes, narrow, gy, Device::cuda()), once));
+  });
 }

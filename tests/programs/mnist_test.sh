@@ -56,7 +56,13 @@ check "help" '[ $status = 0 ] && grep -q -- --max-steps out'
 # ---- devices: a GPU is used where there is one, and one line says why not where there is none ----
 if "$program" --device cuda --summary >out 2>err; then
   run --device cuda --data set --max-steps 2 --batch-size 8 --log-steps steps.csv --save there.safetensors
-  check "trains on cuda" '[ $status = 0 ] && grep -q "on cuda:0, f32" out && [ "$(wc -l <steps.csv)" = 3 ]'
+  check "trains on cuda" '[ $status = 0 ] && grep -qE "on cuda:0 with(out)? cuBLAS.*, f32" out && [ "$(wc -l <steps.csv)" = 3 ]'
+  run --device cuda --data set --max-steps 1 --batch-size 8 --policy library
+  check "trains by libraries" '[ $status = 0 ]'
+  if [ "$device" = cpu ]; then # cuda is the emulated device, which plays another cuBLAS
+    EMULATOR_CUBLAS_MAJOR=7 run --device cuda --data set --max-steps 1 --batch-size 8 --policy library
+    check "another cuBLAS is refused" '[ $status = 0 ] && grep -qE "without cuBLAS \(cuBLAS was found in version 7, but this build of Mica needs version [0-9]+\)" out'
+  fi
   run --device cuda --data set --eval --weights there.safetensors
   there=$(grep "^test accuracy" out)
   run --device cpu --data set --eval --weights there.safetensors
@@ -66,6 +72,18 @@ else
   check "auto says why it is not cuda" '[ $status = 0 ] && grep -q "no CUDA: " out'
   fails 1 "use Device::cpu()" --device cuda --data set
 fi
+
+# ---- our own kernels or a library's ----
+run --data set --max-steps 1 --batch-size 8 --policy "library,conv2d=native,matmul=auto"
+check "policy" '[ $status = 0 ]'
+run --data set --max-steps 2 --batch-size 8 --policy native --log-steps native.csv
+MICA_POLICY=native run --data set --max-steps 2 --batch-size 8 --log-steps environment.csv
+check "the policy of the environment is the option's" '[ $status = 0 ] && cmp -s native.csv environment.csv'
+fails 2 "--policy: policy 'fast': expected auto, native or library, or op=policy" --data set --policy fast
+fails 2 "--policy: policy of op 'conv': there is nothing to choose for it; ops are matmul, conv2d" --data set --policy native,conv=library
+MICA_POLICY=fast fails 1 "mnist: MICA_POLICY=fast: policy 'fast': expected auto, native or library, or op=policy" --data nowhere
+run --help
+check "help names the policies and ops" 'tr -s " \n" " " <out | grep -q "auto, native or library" && tr -s " \n" " " <out | grep -q "avg_pool2d, softmax"'
 
 # ---- Ctrl-C: stops after the batch at hand, saves, says where, exits with 130 ----
 "$program" --device "$device" --data set --epochs 100000 --save interrupted.safetensors >out 2>err & pid=$!
