@@ -33,7 +33,10 @@ bool no_cudnn() {
 }
 
 // Of each function the one by which an op is done, for the count.
-const std::map<std::string, const char*> functions{{"conv2d", "cudnnConvolutionForward"}};
+const std::map<std::string, const char*> functions{
+    {"conv2d", "cudnnConvolutionForward"}, {"softmax", "cudnnSoftmaxForward"},      {"log_softmax", "cudnnSoftmaxForward"},
+    {"max_pool2d", "cudnnPoolingForward"}, {"avg_pool2d", "cudnnPoolingForward"},   {"adaptive_avg_pool2d", "cudnnPoolingForward"},
+    {"global_avg_pool", "cudnnPoolingForward"}};
 
 std::vector<OpCase> cases_of_cudnn() {
   const char* const chosen = std::getenv("MICA_OPS");
