@@ -24,8 +24,7 @@ void backward_weight(Cuda& cuda, const Conv2dDims& d, const T* x, const T* gy, T
 
 // What cuDNN does of the gradients is then null.
 template <class T>
-void backward_by_cudnn([[maybe_unused]] Cuda& cuda, [[maybe_unused]] const Conv2dDims& d, [[maybe_unused]] const T* x, [[maybe_unused]] const T* gy,
-                       [[maybe_unused]] const T* w, T*& gx, T*& gw, T* gb) {
+void backward_by_cudnn(Cuda& cuda, const Conv2dDims& d, const T* x, const T* gy, const T* w, T*& gx, T*& gw, T* gb) {
   if (gx && MICA_BY_CUDNN(conv2d, conv2d_cudnn::backward_data(cuda, d, gy, w, gx))) gx = nullptr;
   if (!gw || !MICA_BY_CUDNN(conv2d, conv2d_cudnn::backward_weight(cuda, d, x, gy, gw))) return;
   if (gb) backward_bias(cuda, d, gy, gb);

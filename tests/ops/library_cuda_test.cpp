@@ -3,7 +3,8 @@
 #include "../no_device.h"
 #include "agreement.h"
 
-#include <mica/core/ops/conv2d.h>
+#include <mica/core/ops.h>
+#include <mica/core/random.h>
 #include <mica/core/settings.h>
 
 #ifdef MICA_CUDA_EMULATED
@@ -36,7 +37,7 @@ bool no_cudnn() {
 const std::map<std::string, const char*> functions{
     {"conv2d", "cudnnConvolutionForward"}, {"softmax", "cudnnSoftmaxForward"},      {"log_softmax", "cudnnSoftmaxForward"},
     {"max_pool2d", "cudnnPoolingForward"}, {"avg_pool2d", "cudnnPoolingForward"},   {"adaptive_avg_pool2d", "cudnnPoolingForward"},
-    {"global_avg_pool", "cudnnPoolingForward"}};
+    {"global_avg_pool", "cudnnPoolingForward"}, {"batch_norm", "cudnnBatchNormalizationForwardTraining"}};
 
 std::vector<OpCase> cases_of_cudnn() {
   const char* const chosen = std::getenv("MICA_OPS");
@@ -159,6 +160,40 @@ TEST_CASE("the algorithm of a shape is asked for once", "[cuda][cudnn]") {
   const long before = emulator::cudnn_calls("cudnnGetConvolutionForwardAlgorithm_v7");
   for (int i = 0; i < 3; ++i) step();
   CHECK(emulator::cudnn_calls("cudnnGetConvolutionForwardAlgorithm_v7") == before + 1);
+}
+
+TEST_CASE("batch norm by cuDNN, with its ReLU and dropout apart, equals the fused one", "[cuda][cudnn]") {
+  if (no_cudnn()) return;
+  const ByLibrary scope;
+  const auto step = [](BatchNormOptions options, const char* choices) {
+    set_policy(choices);
+    options.relu = true, options.dropout = {0.4, random_key("here", 3)}, options.num_batches_tracked = Tensor::zeros({}, DType::i64, Device::cuda());
+    Tensor x = numbers({3, 5, 2, 3}, DType::f64), w = numbers({5}, DType::f64), b = numbers({5}, DType::f64);
+    const Tensor mean = Tensor::zeros({5}, DType::f64, Device::cuda()), variance = Tensor::ones({5}, DType::f64, Device::cuda());
+    x.set_requires_grad(), w.set_requires_grad(), b.set_requires_grad();
+    const Tensor y = batch_norm(x, w, b, mean, variance, options);
+    y.backward(numbers(y.shape(), DType::f64));
+    std::vector<Tensor> all;
+    for (const Tensor& t : {y.detach(), x.grad(), w.grad(), b.grad(), mean, variance, options.num_batches_tracked}) all.push_back(t.to(Device::cpu()));
+    return all;
+  };
+  const auto asked = [] {
+    return std::array{emulator::cudnn_calls("cudnnBatchNormalizationForwardTraining"), emulator::cudnn_calls("cudnnBatchNormalizationForwardInference"),
+                      emulator::cudnn_calls("cudnnBatchNormalizationBackward")};
+  };
+  const auto before = asked();
+  for (const BatchNormOptions& options : {BatchNormOptions{.training = true}, BatchNormOptions{.training = true, .momentum = {}}, BatchNormOptions{}}) {
+    const auto want = step(options, "native"), got = step(options, "library,dropout=native");
+    for (std::size_t i = 0; i < want.size(); ++i) {
+      INFO(i);
+      CHECK(difference(got[i], want[i]) < 1e-13);
+    }
+    CHECK(got.back().item<std::int64_t>() == (options.training ? 1 : 0));
+  }
+  const auto after = asked();  // the average of all batches is not for cuDNN, its gradient is; of evaluation it has no gradient
+  CHECK(after[0] == before[0] + 1);
+  CHECK(after[1] == before[1] + 1);
+  CHECK(after[2] == before[2] + 2);
 }
 
 #endif
