@@ -1,4 +1,5 @@
 #include <mica/kernels/cuda/by_cudnn.h>
+#include <mica/kernels/dropout.h>
 
 #ifndef MICA_CUDNN
 
@@ -7,6 +8,13 @@ namespace mica::kernels {
 std::string why_no_cudnn() { return "this build was made where cuDNN's header was not found"; }
 Cudnn* Cuda::cudnn() { return nullptr; }
 bool by_cudnn(Cuda&, LibraryOp) { return false; }
+
+#define MICA_FLOATING(T)                                                                                                          \
+  template <> i64 dropout_reserve_bytes<T>(Cuda&, i64) { return 0; }                                                              \
+  template <> bool dropout_by_cudnn(Cuda&, i64, const GeneratedDropout&, const T*, T*, std::uint8_t*) { return false; }           \
+  template <> void dropout_backward_by_cudnn(Cuda&, i64, const GeneratedDropout&, const T*, T*, std::uint8_t*) {}
+MICA_FLOATING(float)
+MICA_FLOATING(double)
 
 }  // namespace mica::kernels
 

@@ -8,6 +8,7 @@
 #include <cudnn.h>
 
 #include <map>
+#include <memory>
 #include <mutex>
 #include <type_traits>
 #include <vector>
@@ -81,6 +82,14 @@ struct ConvolutionChoice {
   std::size_t workspace = 0;  // bytes
 };
 
+// What cuDNN's random numbers go on from, in device memory.
+struct DropoutStates {
+  std::unique_ptr<Scratch<char>> memory;
+  std::size_t bytes = 0;
+  std::uint64_t seed = 0, seeding = 0;
+  bool seeded = false;
+};
+
 class Cudnn {
  public:
   explicit Cudnn(const Stream& stream);
@@ -91,6 +100,7 @@ class Cudnn {
   // Kept by pass, type, every dimension and the settings that matter.
   using ConvolutionKey = std::vector<i64>;
   std::map<ConvolutionKey, ConvolutionChoice> convolutions;
+  DropoutStates dropout;  // made at the first use
 
  private:
   static cudnnStatus_t destroy(cudnnHandle_t handle) { return MICA_CUDNN_CALL(cudnnDestroy)(handle); }

@@ -164,11 +164,141 @@ std::vector<Program> memory() {
   };
 }
 
+// 64 elements through dropout, and back.
+struct Drop {
+  Bench& b;
+  Cudnn cudnn{b.cuda.stream()};
+  TensorDescriptor d{f32, CUDNN_TENSOR_NCHW, 1, 1, 1, 64};
+  OwnedDropout dropout;
+  Scratch<float> x{b.memory, 64}, y{b.memory, 64}, gx{b.memory, 64};
+  Scratch<char> states;
+  std::size_t reserve_bytes = 0;
+
+  explicit Drop(Bench& bench) : b(bench), states(b.memory, state_bytes()) {
+    check(MICA_CUDNN_CALL(cudnnDropoutGetReserveSpaceSize)(d, &reserve_bytes), "asking for the reserve");
+    seed(1);
+    fill(b.cuda, x.get(), 1, 64);
+  }
+  std::int64_t state_bytes() {
+    std::size_t bytes = 0;
+    check(MICA_CUDNN_CALL(cudnnDropoutGetStatesSize)(cudnn.handle(), &bytes), "asking for the states");
+    return static_cast<std::int64_t>(bytes);
+  }
+  void seed(unsigned long long value) {
+    check(MICA_CUDNN_CALL(cudnnSetDropoutDescriptor)(dropout, cudnn.handle(), 0.5F, states.get(), static_cast<std::size_t>(state_bytes()), value),
+          "cudnnSetDropoutDescriptor");
+  }
+  void forward(void* reserve) {
+    check(MICA_CUDNN_CALL(cudnnDropoutForward)(cudnn.handle(), dropout, d, x.get(), d, y.get(), reserve, reserve_bytes), "cudnnDropoutForward");
+  }
+  void backward(void* reserve) {
+    check(MICA_CUDNN_CALL(cudnnDropoutBackward)(cudnn.handle(), dropout, d, x.get(), d, gx.get(), reserve, reserve_bytes), "cudnnDropoutBackward");
+  }
+  void expect_same_mask() { expect(host(b.cuda, y.get(), 64) == host(b.cuda, gx.get(), 64), "wrong result"); }
+};
+
+std::vector<Program> dropouts() {
+  return {
+      {"cuDNN: dropout's reserve freed before its gradient", "which is freed memory", always,
+       [](Bench& b, bool bug) {
+         Drop drop(b);
+         void* const reserve = b.memory.allocate(drop.reserve_bytes);
+         drop.forward(reserve);
+         if (bug) b.memory.free(reserve, drop.reserve_bytes);
+         drop.backward(reserve), drop.expect_same_mask();
+         if (!bug) b.memory.free(reserve, drop.reserve_bytes);
+       }},
+      {"cuDNN: dropout's reserve used by two calls", "wrong result", always,
+       [](Bench& b, bool bug) {
+         Drop drop(b);
+         const Scratch<char> one(b.memory, 256), other(b.memory, 256);
+         drop.forward(one.get());
+         const std::vector<float> first = host(b.cuda, drop.y.get(), 64);
+         drop.forward(bug ? one.get() : other.get());
+         drop.backward(one.get());
+         expect(host(b.cuda, drop.gx.get(), 64) == first, "wrong result");
+       }},
+      {"cuDNN: dropout's reserve too small", "CUDNN_STATUS_BAD_PARAM.*reserve_bytes >= need", always,
+       [](Bench& b, bool bug) {
+         Drop drop(b);
+         const Scratch<char> reserve(b.memory, 256);
+         if (bug) drop.reserve_bytes = 7;
+         drop.forward(reserve.get()), drop.backward(reserve.get()), drop.expect_same_mask();
+       }},
+      {"cuDNN: dropout seeded anew for every call", "wrong result", always,
+       [](Bench& b, bool bug) {
+         Drop drop(b);
+         const Scratch<char> reserve(b.memory, 256);
+         drop.forward(reserve.get());
+         const std::vector<float> first = host(b.cuda, drop.y.get(), 64);
+         if (bug) drop.seed(1);
+         drop.forward(reserve.get());
+         expect(host(b.cuda, drop.y.get(), 64) != first, "wrong result");
+       }},
+  };
+}
+
+// The descriptors of other ops.
+std::vector<Program> others() {
+  return {
+      {"cuDNN: softmax along pixels instead of channels", "wrong result", always,
+       [](Bench& b, bool bug) {
+         Cudnn cudnn(b.cuda.stream());
+         const Scratch<float> y(b.memory, 64);
+         fill(b.cuda, b.d, 1, 64);  // 2 lines of 32
+         const TensorDescriptor d(f32, CUDNN_TENSOR_NCHW, 2, bug ? 1 : 32, bug ? 32 : 1, 1);
+         check(MICA_CUDNN_CALL(cudnnSoftmaxForward)(cudnn.handle(), CUDNN_SOFTMAX_ACCURATE, CUDNN_SOFTMAX_MODE_CHANNEL, &cudnn_one<float>, d, b.d,
+                                                    &cudnn_zero<float>, d, y.get()),
+               "cudnnSoftmaxForward");
+         expect(host(b.cuda, y.get(), 64)[5] == 1.F / 32, "wrong result");
+       }},
+      {"cuDNN: pooling into an output of ceil mode's size", "CUDNN_STATUS_BAD_PARAM.*y->h == h", always,
+       [](Bench& b, bool bug) {
+         Cudnn cudnn(b.cuda.stream());
+         const Scratch<float> y(b.memory, 64);
+         fill(b.cuda, b.d, 1, 64);
+         const TensorDescriptor from(f32, nhwc, 1, 4, 4, 4), to(f32, nhwc, 1, 4, bug ? 2 : 1, bug ? 2 : 1);
+         OwnedPooling windows;
+         check(MICA_CUDNN_CALL(cudnnSetPooling2dDescriptor)(windows, CUDNN_POOLING_MAX_DETERMINISTIC, CUDNN_PROPAGATE_NAN, 3, 3, 0, 0, 2, 2), "describing windows");
+         check(MICA_CUDNN_CALL(cudnnPoolingForward)(cudnn.handle(), windows, &cudnn_one<float>, from, b.d, &cudnn_zero<float>, to, y.get()), "cudnnPoolingForward");
+         expect(host(b.cuda, y.get(), 4)[3] == 1, "wrong result");
+       }},
+      {"cuDNN: factors of f32 for images of f64", "wrong result", always,
+       [](Bench& b, bool bug) {
+         Cudnn cudnn(b.cuda.stream());
+         const Scratch<double> x(b.memory, 8), y(b.memory, 8);
+         check(cudaMemsetAsync(x.get(), 0, 64, b.cuda.stream().get()));  // whose softmax is 1/8
+         const TensorDescriptor d(CUDNN_DATA_DOUBLE, CUDNN_TENSOR_NCHW, 1, 8, 1, 1);
+         alignas(double) const float ones[2] = {1, 1};
+         const void* const one = bug ? static_cast<const void*>(ones) : &cudnn_one<double>;
+         check(MICA_CUDNN_CALL(cudnnSoftmaxForward)(cudnn.handle(), CUDNN_SOFTMAX_ACCURATE, CUDNN_SOFTMAX_MODE_CHANNEL, one, d, x.get(), &cudnn_zero<double>, d,
+                                                    y.get()),
+               "cudnnSoftmaxForward");
+         double first = 0;
+         b.cuda.stream().synchronize();
+         check(cudaMemcpy(&first, y.get(), sizeof first, cudaMemcpyDeviceToHost));
+         expect(first == 0.125, "wrong result");
+       }},
+      {"cuDNN: batch norm's statistics of half the channels", "CUDNN_STATUS_BAD_PARAM.*bn->c == x->c", always,
+       [](Bench& b, bool bug) {
+         Cudnn cudnn(b.cuda.stream());
+         const Scratch<float> y(b.memory, 64), factors(b.memory, 4);
+         fill(b.cuda, b.d, 3, 64), fill(b.cuda, factors.get(), 1, 4);
+         const TensorDescriptor d(f32, nhwc, 1, 4, 16, 1), per_channel(f32, CUDNN_TENSOR_NCHW, 1, bug ? 2 : 4, 1, 1);
+         const float* const ones = factors.get();
+         check(MICA_CUDNN_CALL(cudnnBatchNormalizationForwardInference)(cudnn.handle(), CUDNN_BATCHNORM_SPATIAL, &cudnn_one<float>, &cudnn_zero<float>, d, b.d, d,
+                                                                        y.get(), per_channel, ones, ones, ones, ones, 0),
+               "cudnnBatchNormalizationForwardInference");
+         expect(host(b.cuda, y.get(), 64)[63] == 3, "wrong result");
+       }},
+  };
+}
+
 }  // namespace
 
 std::vector<Program> cudnn_bugs() {
   std::vector<Program> all;
-  for (const auto& some : {descriptors(), memory()}) all.insert(all.end(), some.begin(), some.end());
+  for (const auto& some : {descriptors(), memory(), dropouts(), others()}) all.insert(all.end(), some.begin(), some.end());
   return all;
 }
 

@@ -102,6 +102,51 @@ TEST_CASE("whole numbers give the same bits by cuDNN as on the CPU, and every ti
   }
 }
 
+TEST_CASE("dropout by cuDNN: its own masks, p as asked, the gradient through them, and the same ones for a seed", "[cuda][cudnn]") {
+  if (no_cudnn()) return;
+  const ByLibrary scope;
+  const std::int64_t n = 40000;
+  const auto draw = [&](double p, DType dtype) {
+    Tensor x = Tensor::ones({n}, dtype, Device::cuda());
+    x.set_requires_grad();
+    const Tensor y = dropout(x, p, true, random_key("not used"));
+    y.backward(Tensor::ones({n}, dtype, Device::cuda()));
+    CHECK(same_bits(y.detach().to(Device::cpu()), x.grad().to(Device::cpu())));
+    return values(y);
+  };
+  manual_seed(5);
+  const std::vector<double> first = draw(0.25, DType::f64), second = draw(0.5, DType::f32), third = draw(0.25, DType::f64);
+  CHECK(first != third);
+  for (const auto& [drawn, p] : {std::pair(first, 0.25), std::pair(second, 0.5)}) {
+    const auto kept = static_cast<double>(std::ranges::count_if(drawn, [](double v) { return v != 0; }));
+    CHECK(std::abs(kept / static_cast<double>(n) - (1 - p)) < 4 * std::sqrt(p * (1 - p) / static_cast<double>(n)));  // four standard deviations
+    CHECK(std::ranges::all_of(drawn, [p = p](double v) { return v == 0 || std::abs(v * (1 - p) - 1) < 1e-7; }));
+  }
+  manual_seed(5);
+  CHECK(draw(0.25, DType::f64) == first);
+  CHECK(draw(0.5, DType::f32) == second);
+  manual_seed(6);
+  CHECK(draw(0.25, DType::f64) != first);
+  // All or nothing is dropped without it.
+  const Tensor x = numbers({7});
+  CHECK(same_bits(dropout(x, 0, true, {}).to(Device::cpu()), x.to(Device::cpu())));
+  CHECK(same_bits(dropout(x, 1, true, {}).to(Device::cpu()), Tensor::zeros({7})));
+  CHECK(same_bits(dropout(x, 1 - 1e-12, true, random_key("some")).to(Device::cpu()), Tensor::zeros({7})));
+  CHECK(dropout(Tensor::empty({0, 3}, DType::f32, Device::cuda()), 0.5, true, {}).numel() == 0);
+}
+
+TEST_CASE("a gradient of dropout goes through the mask that its own call drew", "[cuda][cudnn]") {
+  if (no_cudnn()) return;
+  const ByLibrary scope;
+  Tensor x = Tensor::ones({1000}, DType::f64, Device::cuda());
+  x.set_requires_grad();
+  const Tensor y = dropout(x, 0.3, true, {});
+  manual_seed(9);  // and more calls in between
+  dropout(x.detach(), 0.6, true, {});
+  y.backward(Tensor::ones({1000}, DType::f64, Device::cuda()));
+  CHECK(same_bits(y.detach().to(Device::cpu()), x.grad().to(Device::cpu())));
+}
+
 #ifdef MICA_CUDA_EMULATED
 
 TEST_CASE("the policy decides whether cuDNN is asked", "[cuda][ops][cudnn]") {
