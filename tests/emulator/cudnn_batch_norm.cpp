@@ -14,14 +14,14 @@ cudnnStatus_t cudnnDeriveBNTensorDescriptor(cudnnTensorDescriptor_t bn, cudnnTen
 
 namespace {
 
-cudnnStatus_t check(cudnnHandle_t handle, cudnnBatchNormMode_t mode, const cudnnTensorStruct* x, const cudnnTensorStruct* y, const cudnnTensorStruct* bn, double epsilon) {
-  NEED(handle, bad_param);
-  NEED(set(x, y, bn), bad_param);
-  NEED(same_dims(x, y), bad_param);
-  NEED(mode == CUDNN_BATCHNORM_PER_ACTIVATION || (bn->n == 1 && bn->c == x->c && bn->h == 1 && bn->w == 1), bad_param);
-  NEED(epsilon >= CUDNN_BN_MIN_EPSILON, bad_param);
-  NEED(bn->type == x->type, bad_param);
-  NEED(mode != CUDNN_BATCHNORM_PER_ACTIVATION && same_floating(x, y), not_supported);
+cudnnStatus_t check(const char* function, cudnnHandle_t handle, cudnnBatchNormMode_t mode, const cudnnTensorStruct* x, const cudnnTensorStruct* y, const cudnnTensorStruct* bn, double epsilon) {
+  NEED_IN(function, handle, bad_param);
+  NEED_IN(function, set(x, y, bn), bad_param);
+  NEED_IN(function, same_dims(x, y), bad_param);
+  NEED_IN(function, mode == CUDNN_BATCHNORM_PER_ACTIVATION || (bn->n == 1 && bn->c == x->c && bn->h == 1 && bn->w == 1), bad_param);
+  NEED_IN(function, epsilon >= CUDNN_BN_MIN_EPSILON, bad_param);
+  NEED_IN(function, bn->type == x->type, bad_param);
+  NEED_IN(function, mode != CUDNN_BATCHNORM_PER_ACTIVATION && same_floating(x, y), not_supported);
   return ok;
 }
 
@@ -61,7 +61,7 @@ cudnnStatus_t cudnnBatchNormalizationForwardTraining(cudnnHandle_t handle, cudnn
                                                      void* saved_inverse) {
   ENTER();
   NEED(given(alpha, beta, xp, yp, scale, bias), bad_param);
-  PASS(check(handle, mode, xd, yd, bn, epsilon));
+  PASS(check(__func__, handle, mode, xd, yd, bn, epsilon));
   NEED(!running_mean == !running_variance && !saved_mean == !saved_inverse, bad_param);
   return run(handle, __func__,
              buffers_of({read(xd, xp), written(yd, yp)}, bn,
@@ -92,7 +92,7 @@ cudnnStatus_t cudnnBatchNormalizationForwardInference(cudnnHandle_t handle, cudn
                                                       const void* bias, const void* mean, const void* variance, double epsilon) {
   ENTER();
   NEED(given(alpha, beta, xp, yp, scale, bias, mean, variance), bad_param);
-  PASS(check(handle, mode, xd, yd, bn, epsilon));
+  PASS(check(__func__, handle, mode, xd, yd, bn, epsilon));
   return run(handle, __func__, buffers_of({read(xd, xp), written(yd, yp)}, bn, {{scale, 0}, {bias, 0}, {mean, 0}, {variance, 0}}),
              [=, xd = *xd, yd = *yd, bn = *bn, blend = Blend(xd->type, alpha, beta)] {
                by_type(xd.type, [&](auto t) {
@@ -112,8 +112,8 @@ cudnnStatus_t cudnnBatchNormalizationBackward(cudnnHandle_t handle, cudnnBatchNo
                                               double epsilon, const void* saved_mean, const void* saved_inverse) {
   ENTER();
   NEED(given(alpha_data, beta_data, alpha_parameters, beta_parameters, xp, gyp, gxp, scale, gw, gb), bad_param);
-  PASS(check(handle, mode, xd, gyd, bn, epsilon));
-  PASS(check(handle, mode, xd, gxd, bn, epsilon));
+  PASS(check(__func__, handle, mode, xd, gyd, bn, epsilon));
+  PASS(check(__func__, handle, mode, xd, gxd, bn, epsilon));
   NEED(!saved_mean == !saved_inverse, bad_param);
   return run(handle, __func__,
              buffers_of({read(xd, xp), read(gyd, gyp), written(gxd, gxp)}, bn,

@@ -40,7 +40,7 @@ cudnnStatus_t cudnnGetConvolution2dForwardOutputDim(cudnnConvolutionDescriptor_t
                                                     int* w) {
   ENTER();
   NEED(set(d) && set(x) && set(f), bad_param);
-  NEED(x->c == f->c * d->groups && f->k % d->groups == 0, bad_param);
+  NEED(x->c == f->c * d->groups, bad_param);
   const auto size = [](int image, int padding, int filter, int dilation, int stride) { return (image + 2 * padding - (filter - 1) * dilation - 1) / stride + 1; };
   *n = x->n, *c = f->k, *h = size(x->h, d->ph, f->h, d->dh, d->sh), *w = size(x->w, d->pw, f->w, d->dw, d->sw);
   NEED(x->h + 2 * d->ph > (f->h - 1) * d->dh && x->w + 2 * d->pw > (f->w - 1) * d->dw, bad_param);
@@ -50,15 +50,16 @@ cudnnStatus_t cudnnGetConvolution2dForwardOutputDim(cudnnConvolutionDescriptor_t
 namespace {
 
 // What all passes ask of their descriptors.
-cudnnStatus_t check(cudnnHandle_t handle, cudnnTensorDescriptor_t x, cudnnFilterDescriptor_t f, cudnnConvolutionDescriptor_t d, cudnnTensorDescriptor_t y) {
+cudnnStatus_t check(const char* function, cudnnHandle_t handle, cudnnTensorDescriptor_t x, cudnnFilterDescriptor_t f, cudnnConvolutionDescriptor_t d, cudnnTensorDescriptor_t y) {
   int n = 0, c = 0, h = 0, w = 0;
-  NEED(handle, bad_param);
-  NEED(set(y), bad_param);
+  NEED_IN(function, handle, bad_param);
+  NEED_IN(function, set(y), bad_param);
   PASS(cudnnGetConvolution2dForwardOutputDim(d, x, f, &n, &c, &h, &w));
-  NEED(y->n == n && y->c == c && y->h == h && y->w == w, bad_param);
-  NEED(x->type == f->type && x->type == y->type, bad_param);
-  NEED(floating(x->type) && d->compute == x->type, not_supported);
-  NEED(f->format == CUDNN_TENSOR_NCHW || (f->format == CUDNN_TENSOR_NHWC && x->sc == 1 && y->sc == 1), not_supported);
+  NEED_IN(function, y->n == n && y->c == c && y->h == h && y->w == w, bad_param);
+  NEED_IN(function, f->k % d->groups == 0, bad_param);
+  NEED_IN(function, x->type == f->type && x->type == y->type, bad_param);
+  NEED_IN(function, floating(x->type) && d->compute == x->type, not_supported);
+  NEED_IN(function, f->format == CUDNN_TENSOR_NCHW || (f->format == CUDNN_TENSOR_NHWC && x->sc == 1 && y->sc == 1), not_supported);
   return ok;
 }
 
@@ -171,7 +172,7 @@ cudnnStatus_t cudnnGetConvolutionForwardWorkspaceSize(cudnnHandle_t handle, cudn
                                                       cudnnTensorDescriptor_t y, cudnnConvolutionFwdAlgo_t algorithm, std::size_t* size) {
   ENTER();
   NEED(size, bad_param);
-  PASS(check(handle, x, f, d, y));
+  PASS(check(__func__, handle, x, f, d, y));
   NEED(algorithm == CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM || algorithm == CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM, not_supported);
   *size = algorithm == CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM ? 0 : index_bytes(y, f);
   return ok;
@@ -180,7 +181,7 @@ cudnnStatus_t cudnnGetConvolutionForwardAlgorithm_v7(cudnnHandle_t handle, cudnn
                                                      cudnnTensorDescriptor_t y, int wanted, int* count, cudnnConvolutionFwdAlgoPerf_t* proposals) {
   ENTER();
   NEED(given(count, proposals) && wanted > 0, bad_param);
-  PASS(check(handle, x, f, d, y));
+  PASS(check(__func__, handle, x, f, d, y));
   return propose<cudnnConvolutionFwdAlgoPerf_t, cudnnConvolutionFwdAlgo_t>(
       d, wanted, count, proposals, {CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM, CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM, CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD}, {},
       [&](auto algorithm, std::size_t* bytes) { return cudnnGetConvolutionForwardWorkspaceSize(handle, x, f, d, y, algorithm, bytes); });
@@ -203,7 +204,7 @@ cudnnStatus_t cudnnGetConvolutionBackwardDataWorkspaceSize(cudnnHandle_t handle,
                                                            std::size_t* size) {
   ENTER();
   NEED(size, bad_param);
-  PASS(check(handle, gx, f, d, gy));
+  PASS(check(__func__, handle, gx, f, d, gy));
   NEED(algorithm == CUDNN_CONVOLUTION_BWD_DATA_ALGO_0 || algorithm == CUDNN_CONVOLUTION_BWD_DATA_ALGO_1, not_supported);
   *size = algorithm == CUDNN_CONVOLUTION_BWD_DATA_ALGO_0 ? 0 : index_bytes(gy, f);
   return ok;
@@ -212,7 +213,7 @@ cudnnStatus_t cudnnGetConvolutionBackwardDataAlgorithm_v7(cudnnHandle_t handle, 
                                                           cudnnTensorDescriptor_t gx, int wanted, int* count, cudnnConvolutionBwdDataAlgoPerf_t* proposals) {
   ENTER();
   NEED(given(count, proposals) && wanted > 0, bad_param);
-  PASS(check(handle, gx, f, d, gy));
+  PASS(check(__func__, handle, gx, f, d, gy));
   return propose<cudnnConvolutionBwdDataAlgoPerf_t, cudnnConvolutionBwdDataAlgo_t>(
       d, wanted, count, proposals, {CUDNN_CONVOLUTION_BWD_DATA_ALGO_0, CUDNN_CONVOLUTION_BWD_DATA_ALGO_1, CUDNN_CONVOLUTION_BWD_DATA_ALGO_WINOGRAD},
       {CUDNN_CONVOLUTION_BWD_DATA_ALGO_0},
@@ -237,7 +238,7 @@ cudnnStatus_t cudnnGetConvolutionBackwardFilterWorkspaceSize(cudnnHandle_t handl
                                                              cudnnConvolutionBwdFilterAlgo_t algorithm, std::size_t* size) {
   ENTER();
   NEED(size, bad_param);
-  PASS(check(handle, x, gf, d, gy));
+  PASS(check(__func__, handle, x, gf, d, gy));
   NEED(algorithm == CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0 || algorithm == CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1 || algorithm == CUDNN_CONVOLUTION_BWD_FILTER_ALGO_3,
        not_supported);
   *size = algorithm == CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0 ? 0 : index_bytes(gy, gf);
@@ -248,7 +249,7 @@ cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithm_v7(cudnnHandle_t handle
                                                             cudnnConvolutionBwdFilterAlgoPerf_t* proposals) {
   ENTER();
   NEED(given(count, proposals) && wanted > 0, bad_param);
-  PASS(check(handle, x, gf, d, gy));
+  PASS(check(__func__, handle, x, gf, d, gy));
   return propose<cudnnConvolutionBwdFilterAlgoPerf_t, cudnnConvolutionBwdFilterAlgo_t>(
       d, wanted, count, proposals,
       {CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_3, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_FFT},

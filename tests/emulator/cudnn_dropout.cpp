@@ -1,4 +1,4 @@
-// The emulated cuDNN: dropout, by a generator of its own. The reserve space has a bit for each element, in words of 64 bits.
+// The emulated cuDNN: dropout, by a generator of its own. The reserve space has a bit for each element, in words of 32 bits.
 #include "cudnn_fake.h"
 
 #include <cstring>
@@ -31,8 +31,8 @@ cudnnStatus_t cudnnDropoutGetStatesSize(cudnnHandle_t handle, std::size_t* size)
 
 cudnnStatus_t cudnnDropoutGetReserveSpaceSize(cudnnTensorDescriptor_t x, std::size_t* size) {
   ENTER();
-  NEED(set(x) && size, bad_param);
-  *size = (extent(*x) + 63) / 64 * 8;
+  NEED(x && size, bad_param);
+  *size = x->set ? (extent(*x) + 31) / 32 * 4 : 0;
   return ok;
 }
 
@@ -56,14 +56,14 @@ cudnnStatus_t cudnnRestoreDropoutDescriptor(cudnnDropoutDescriptor_t d, cudnnHan
 
 namespace {
 
-cudnnStatus_t check(cudnnHandle_t handle, cudnnDropoutDescriptor_t d, cudnnTensorDescriptor_t from, cudnnTensorDescriptor_t to, std::size_t reserve_bytes) {
+cudnnStatus_t check(const char* function, cudnnHandle_t handle, cudnnDropoutDescriptor_t d, cudnnTensorDescriptor_t from, cudnnTensorDescriptor_t to, std::size_t reserve_bytes) {
   std::size_t need = 0;
-  NEED(handle, bad_param);
-  NEED(set(d) && set(from, to), bad_param);
-  NEED(same_dims(from, to), bad_param);
+  NEED_IN(function, handle, bad_param);
+  NEED_IN(function, set(d) && set(from, to), bad_param);
+  NEED_IN(function, same_dims(from, to), bad_param);
   PASS(cudnnDropoutGetReserveSpaceSize(from, &need));
-  NEED(reserve_bytes >= need, bad_param);
-  NEED(same_floating(from, to), not_supported);
+  NEED_IN(function, reserve_bytes >= need, bad_param);
+  NEED_IN(function, same_floating(from, to), not_supported);
   return ok;
 }
 
@@ -73,7 +73,7 @@ cudnnStatus_t cudnnDropoutForward(cudnnHandle_t handle, cudnnDropoutDescriptor_t
                                   void* reserve, std::size_t reserve_bytes) {
   ENTER();
   NEED(given(xp, yp, reserve), bad_param);
-  PASS(check(handle, d, xd, yd, reserve_bytes));
+  PASS(check(__func__, handle, d, xd, yd, reserve_bytes));
   return run(handle, __func__, {read(xd, xp), written(yd, yp), {reserve, reserve_bytes, true}, states_of(*d, true)},
              [=, xd = *xd, yd = *yd, p = d->p, state = d->states, mask = static_cast<std::uint8_t*>(reserve)] {
                by_type(xd.type, [&](auto t) {
@@ -95,7 +95,7 @@ cudnnStatus_t cudnnDropoutBackward(cudnnHandle_t handle, cudnnDropoutDescriptor_
                                    void* reserve, std::size_t reserve_bytes) {
   ENTER();
   NEED(given(gyp, gxp, reserve), bad_param);
-  PASS(check(handle, d, gyd, gxd, reserve_bytes));
+  PASS(check(__func__, handle, d, gyd, gxd, reserve_bytes));
   return run(handle, __func__, {read(gyd, gyp), written(gxd, gxp), {reserve, reserve_bytes}},
              [=, gyd = *gyd, gxd = *gxd, p = d->p, mask = static_cast<const std::uint8_t*>(reserve)] {
                by_type(gyd.type, [&](auto t) {

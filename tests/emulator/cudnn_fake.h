@@ -65,6 +65,8 @@ void count_object(const char* kind, int delta);
   if (const cudnnStatus_t entered = emulator::cudnn::enter(__func__)) return entered
 #define NEED(condition, status) \
   if (!(condition)) return emulator::cudnn::refuse(__func__, #condition, emulator::cudnn::status)
+#define NEED_IN(function, condition, status) \
+  if (!(condition)) return emulator::cudnn::refuse(function, #condition, emulator::cudnn::status)
 #define PASS(call) \
   if (const cudnnStatus_t passed = call) return passed
 

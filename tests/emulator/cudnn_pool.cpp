@@ -13,7 +13,6 @@ cudnnStatus_t cudnnSetPooling2dDescriptor(cudnnPoolingDescriptor_t d, cudnnPooli
   NEED(nan == CUDNN_NOT_PROPAGATE_NAN || nan == CUDNN_PROPAGATE_NAN, bad_param);
   NEED(std::min(h, w) > 0, bad_param);
   NEED(std::min(sh, sw) > 0, bad_param);
-  NEED(std::min(ph, pw) >= 0, bad_param);
   *d = {true, mode, nan, h, w, ph, pw, sh, sw};
   return ok;
 }
@@ -27,13 +26,13 @@ cudnnStatus_t cudnnGetPooling2dForwardOutputDim(cudnnPoolingDescriptor_t d, cudn
 
 namespace {
 
-cudnnStatus_t check(cudnnHandle_t handle, cudnnPoolingDescriptor_t d, cudnnTensorDescriptor_t x, cudnnTensorDescriptor_t y) {
+cudnnStatus_t check(const char* function, cudnnHandle_t handle, cudnnPoolingDescriptor_t d, cudnnTensorDescriptor_t x, cudnnTensorDescriptor_t y) {
   int n = 0, c = 0, h = 0, w = 0;
-  NEED(handle, bad_param);
-  NEED(set(y), bad_param);
+  NEED_IN(function, handle, bad_param);
+  NEED_IN(function, set(y), bad_param);
   PASS(cudnnGetPooling2dForwardOutputDim(d, x, &n, &c, &h, &w));
-  NEED(y->n == n && y->c == c && y->h == h && y->w == w, bad_param);
-  NEED(same_floating(x, y), not_supported);
+  NEED_IN(function, y->n == n && y->c == c && y->h == h && y->w == w, bad_param);
+  NEED_IN(function, same_floating(x, y), not_supported);
   return ok;
 }
 
@@ -71,7 +70,7 @@ cudnnStatus_t cudnnPoolingForward(cudnnHandle_t handle, cudnnPoolingDescriptor_t
                                   cudnnTensorDescriptor_t yd, void* yp) {
   ENTER();
   NEED(given(alpha, beta, xp, yp), bad_param);
-  PASS(check(handle, pd, xd, yd));
+  PASS(check(__func__, handle, pd, xd, yd));
   return run(handle, __func__, {read(xd, xp), written(yd, yp)}, [=, xd = *xd, yd = *yd, d = *pd, blend = Blend(xd->type, alpha, beta)] {
     by_type(xd.type, [&](auto t) {
       using T = decltype(t);
@@ -91,7 +90,7 @@ cudnnStatus_t cudnnPoolingBackward(cudnnHandle_t handle, cudnnPoolingDescriptor_
                                    cudnnTensorDescriptor_t gxd, void* gxp) {
   ENTER();
   NEED(given(alpha, beta, yp, gyp, xp, gxp), bad_param);
-  PASS(check(handle, pd, xd, yd));
+  PASS(check(__func__, handle, pd, xd, yd));
   NEED(set(gyd, gxd), bad_param);
   NEED(same_dims(yd, gyd) && same_dims(xd, gxd) && same_floating(xd, gxd) && same_floating(yd, gyd), bad_param);
   return run(handle, __func__, {read(xd, xp), read(yd, yp), read(gyd, gyp), written(gxd, gxp)},

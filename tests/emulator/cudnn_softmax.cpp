@@ -8,13 +8,13 @@ using namespace emulator::cudnn;
 
 namespace {
 
-cudnnStatus_t check(cudnnHandle_t handle, cudnnSoftmaxAlgorithm_t algorithm, cudnnSoftmaxMode_t mode, const cudnnTensorStruct* a, const cudnnTensorStruct* b) {
-  NEED(handle, bad_param);
-  NEED(set(a, b), bad_param);
-  NEED(algorithm >= CUDNN_SOFTMAX_FAST && algorithm <= CUDNN_SOFTMAX_LOG, bad_param);
-  NEED(mode == CUDNN_SOFTMAX_MODE_INSTANCE || mode == CUDNN_SOFTMAX_MODE_CHANNEL, bad_param);
-  NEED(same_dims(a, b) && a->type == b->type, bad_param);
-  NEED(floating(a->type), not_supported);
+cudnnStatus_t check(const char* function, cudnnHandle_t handle, cudnnSoftmaxAlgorithm_t algorithm, cudnnSoftmaxMode_t mode, const cudnnTensorStruct* a, const cudnnTensorStruct* b) {
+  NEED_IN(function, handle, bad_param);
+  NEED_IN(function, set(a, b), bad_param);
+  NEED_IN(function, algorithm >= CUDNN_SOFTMAX_FAST && algorithm <= CUDNN_SOFTMAX_LOG, bad_param);
+  NEED_IN(function, mode == CUDNN_SOFTMAX_MODE_INSTANCE || mode == CUDNN_SOFTMAX_MODE_CHANNEL, bad_param);
+  NEED_IN(function, same_dims(a, b) && a->type == b->type, bad_param);
+  NEED_IN(function, floating(a->type), not_supported);
   return ok;
 }
 
@@ -38,7 +38,7 @@ cudnnStatus_t cudnnSoftmaxForward(cudnnHandle_t handle, cudnnSoftmaxAlgorithm_t 
                                   const void* xp, const void* beta, cudnnTensorDescriptor_t yd, void* yp) {
   ENTER();
   NEED(given(alpha, beta, xp, yp), bad_param);
-  PASS(check(handle, algorithm, mode, xd, yd));
+  PASS(check(__func__, handle, algorithm, mode, xd, yd));
   return run(handle, __func__, {read(xd, xp), written(yd, yp)}, [=, xd = *xd, yd = *yd, blend = Blend(xd->type, alpha, beta)] {
     by_type(xd.type, [&](auto t) {
       const View<decltype(t)> x(xd, xp), y(yd, yp);
@@ -59,8 +59,8 @@ cudnnStatus_t cudnnSoftmaxBackward(cudnnHandle_t handle, cudnnSoftmaxAlgorithm_t
                                    const void* yp, cudnnTensorDescriptor_t gyd, const void* gyp, const void* beta, cudnnTensorDescriptor_t gxd, void* gxp) {
   ENTER();
   NEED(given(alpha, beta, yp, gyp, gxp), bad_param);
-  PASS(check(handle, algorithm, mode, yd, gyd));
-  PASS(check(handle, algorithm, mode, yd, gxd));
+  PASS(check(__func__, handle, algorithm, mode, yd, gyd));
+  PASS(check(__func__, handle, algorithm, mode, yd, gxd));
   return run(handle, __func__, {read(yd, yp), read(gyd, gyp), written(gxd, gxp)}, [=, yd = *yd, gyd = *gyd, gxd = *gxd, blend = Blend(yd->type, alpha, beta)] {
     by_type(yd.type, [&](auto t) {
       const View<decltype(t)> y(yd, yp), gy(gyd, gyp), gx(gxd, gxp);
