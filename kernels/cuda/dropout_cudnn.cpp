@@ -15,7 +15,8 @@ struct Descriptor : OwnedDropout {
     DropoutStates& states = cudnn.dropout;
     const auto p = static_cast<float>(d.p);
     if (states.seeded && states.seed == d.seed && states.seeding == d.seeding) {
-      check(MICA_CUDNN_CALL(cudnnRestoreDropoutDescriptor)(*this, cudnn.handle(), p, states.memory->get(), states.bytes, d.seed), "cudnnRestoreDropoutDescriptor");
+      check(MICA_CUDNN_CALL(cudnnRestoreDropoutDescriptor)(*this, cudnn.handle(), p, states.memory->get(), states.bytes, d.seed),
+            "cudnnRestoreDropoutDescriptor");
       return;
     }
     if (!states.memory) {
@@ -23,7 +24,8 @@ struct Descriptor : OwnedDropout {
       states.memory.reset(new Scratch<char>(cuda.scratch<char>(static_cast<i64>(states.bytes))));
     }
     states.seeded = false;
-    check(MICA_CUDNN_CALL(cudnnSetDropoutDescriptor)(*this, cudnn.handle(), p, states.memory->get(), states.bytes, d.seed), "cudnnSetDropoutDescriptor");
+    check(MICA_CUDNN_CALL(cudnnSetDropoutDescriptor)(*this, cudnn.handle(), p, states.memory->get(), states.bytes, d.seed),
+          "cudnnSetDropoutDescriptor");
     states.seed = d.seed, states.seeding = d.seeding, states.seeded = true;
   }
 };
@@ -37,7 +39,9 @@ std::size_t reserve_bytes(const Elements& elements) {
 }  // namespace
 
 template <class T>
-i64 dropout_reserve_bytes(Cuda&, i64 n) { return static_cast<i64>(reserve_bytes(Elements(cudnn_type<T>, n))); }
+i64 dropout_reserve_bytes(Cuda&, i64 n) {
+  return static_cast<i64>(reserve_bytes(Elements(cudnn_type<T>, n)));
+}
 
 template <class T>
 bool dropout_by_cudnn(Cuda& cuda, i64 n, const GeneratedDropout& d, const T* x, T* y, std::uint8_t* reserve) {
@@ -45,7 +49,8 @@ bool dropout_by_cudnn(Cuda& cuda, i64 n, const GeneratedDropout& d, const T* x, 
   Cudnn& cudnn = *cuda.cudnn();
   const std::lock_guard lock(cudnn.mutex());
   const Elements elements(cudnn_type<T>, n);
-  return supported(MICA_CUDNN_CALL(cudnnDropoutForward)(cudnn.handle(), Descriptor(cuda, cudnn, d), elements, x, elements, y, reserve, reserve_bytes(elements)),
+  return supported(MICA_CUDNN_CALL(cudnnDropoutForward)(cudnn.handle(), Descriptor(cuda, cudnn, d), elements, x, elements, y, reserve,
+                                                        reserve_bytes(elements)),
                    "cudnnDropoutForward");
 }
 
@@ -56,13 +61,14 @@ void dropout_backward_by_cudnn(Cuda& cuda, i64 n, const GeneratedDropout& d, con
   const std::lock_guard lock(cudnn.mutex());
   const Elements elements(cudnn_type<T>, n);
   const GeneratedDropout as_it_is{d.p, cudnn.dropout.seed, cudnn.dropout.seeding};
-  check(MICA_CUDNN_CALL(cudnnDropoutBackward)(cudnn.handle(), Descriptor(cuda, cudnn, as_it_is), elements, gy, elements, gx, reserve, reserve_bytes(elements)),
+  check(MICA_CUDNN_CALL(cudnnDropoutBackward)(cudnn.handle(), Descriptor(cuda, cudnn, as_it_is), elements, gy, elements, gx, reserve,
+                                              reserve_bytes(elements)),
         "cudnnDropoutBackward");
 }
 
-#define MICA_FLOATING(T)                                                                                        \
-  template i64 dropout_reserve_bytes<T>(Cuda&, i64);                                                            \
-  template bool dropout_by_cudnn(Cuda&, i64, const GeneratedDropout&, const T*, T*, std::uint8_t*);             \
+#define MICA_FLOATING(T)                                                                            \
+  template i64 dropout_reserve_bytes<T>(Cuda&, i64);                                                \
+  template bool dropout_by_cudnn(Cuda&, i64, const GeneratedDropout&, const T*, T*, std::uint8_t*); \
   template void dropout_backward_by_cudnn(Cuda&, i64, const GeneratedDropout&, const T*, T*, std::uint8_t*);
 MICA_FLOATING(float)
 MICA_FLOATING(double)

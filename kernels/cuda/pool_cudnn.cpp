@@ -28,8 +28,8 @@ std::optional<Pool2dDims> tiles(Pool2dDims d) {
 struct Windows : OwnedPooling {
   Windows(cudnnPoolingMode_t mode, const Pool2dDims& d) {
     const auto whole = [](i64 size) { return static_cast<int>(size); };
-    check(MICA_CUDNN_CALL(cudnnSetPooling2dDescriptor)(*this, mode, CUDNN_PROPAGATE_NAN, whole(d.kernel[0]), whole(d.kernel[1]), whole(d.padding[0]),
-                                                       whole(d.padding[1]), whole(d.stride[0]), whole(d.stride[1])),
+    check(MICA_CUDNN_CALL(cudnnSetPooling2dDescriptor)(*this, mode, CUDNN_PROPAGATE_NAN, whole(d.kernel[0]), whole(d.kernel[1]),
+                                                       whole(d.padding[0]), whole(d.padding[1]), whole(d.stride[0]), whole(d.stride[1])),
           "cudnnSetPooling2dDescriptor");
   }
 };
@@ -43,16 +43,20 @@ struct Descriptors {
 
 template <class T>
 bool forward(Cudnn& cudnn, const Descriptors& d, const T* x, T* y) {
-  return supported(MICA_CUDNN_CALL(cudnnPoolingForward)(cudnn.handle(), d.windows, &cudnn_one<T>, d.x, x, &cudnn_zero<T>, d.y, y), "cudnnPoolingForward");
+  return supported(MICA_CUDNN_CALL(cudnnPoolingForward)(cudnn.handle(), d.windows, &cudnn_one<T>, d.x, x, &cudnn_zero<T>, d.y, y),
+                   "cudnnPoolingForward");
 }
 
 template <class T>
 bool backward(Cudnn& cudnn, const Descriptors& d, const T* x, const T* y, const T* gy, T* gx) {
-  return supported(MICA_CUDNN_CALL(cudnnPoolingBackward)(cudnn.handle(), d.windows, &cudnn_one<T>, d.y, y, d.y, gy, d.x, x, &cudnn_zero<T>, d.x, gx),
-                   "cudnnPoolingBackward");
+  return supported(
+      MICA_CUDNN_CALL(cudnnPoolingBackward)(cudnn.handle(), d.windows, &cudnn_one<T>, d.y, y, d.y, gy, d.x, x, &cudnn_zero<T>, d.x, gx),
+      "cudnnPoolingBackward");
 }
 
-cudnnPoolingMode_t max_mode(const Cuda& cuda) { return cuda.settings().deterministic ? CUDNN_POOLING_MAX_DETERMINISTIC : CUDNN_POOLING_MAX; }
+cudnnPoolingMode_t max_mode(const Cuda& cuda) {
+  return cuda.settings().deterministic ? CUDNN_POOLING_MAX_DETERMINISTIC : CUDNN_POOLING_MAX;
+}
 
 cudnnPoolingMode_t average_mode(const AveragePool& rule) {
   return rule.count_include_pad ? CUDNN_POOLING_AVERAGE_COUNT_INCLUDE_PADDING : CUDNN_POOLING_AVERAGE_COUNT_EXCLUDE_PADDING;
@@ -103,10 +107,10 @@ bool avg_pool2d_backward(Cuda& cuda, const Pool2dDims& d, const AveragePool& rul
   return backward(cudnn, Descriptors(cudnn_type<T>, average_mode(rule), *windows), gx, gy, gy, gx);
 }
 
-#define MICA_FLOATING(T)                                                                           \
-  template bool max_pool2d_forward(Cuda&, const Pool2dDims&, const T*, T*);                        \
-  template bool max_pool2d_backward(Cuda&, const Pool2dDims&, const T*, const T*, T*);             \
-  template bool avg_pool2d_forward(Cuda&, const Pool2dDims&, const AveragePool&, const T*, T*);    \
+#define MICA_FLOATING(T)                                                                        \
+  template bool max_pool2d_forward(Cuda&, const Pool2dDims&, const T*, T*);                     \
+  template bool max_pool2d_backward(Cuda&, const Pool2dDims&, const T*, const T*, T*);          \
+  template bool avg_pool2d_forward(Cuda&, const Pool2dDims&, const AveragePool&, const T*, T*); \
   template bool avg_pool2d_backward(Cuda&, const Pool2dDims&, const AveragePool&, const T*, T*);
 MICA_FLOATING(float)
 MICA_FLOATING(double)

@@ -20,8 +20,8 @@ bool softmax_forward(Cuda& cuda, const SoftmaxDims& d, bool logarithm, const T* 
   Cudnn& cudnn = *cuda.cudnn();
   const std::lock_guard lock(cudnn.mutex());
   const TensorDescriptor xy = lines<T>(d);
-  return supported(MICA_CUDNN_CALL(cudnnSoftmaxForward)(cudnn.handle(), algorithm_of(logarithm), CUDNN_SOFTMAX_MODE_CHANNEL, &cudnn_one<T>, xy, x,
-                                                        &cudnn_zero<T>, xy, y),
+  return supported(MICA_CUDNN_CALL(cudnnSoftmaxForward)(cudnn.handle(), algorithm_of(logarithm), CUDNN_SOFTMAX_MODE_CHANNEL, &cudnn_one<T>,
+                                                        xy, x, &cudnn_zero<T>, xy, y),
                    "cudnnSoftmaxForward");
 }
 
@@ -31,13 +31,13 @@ bool softmax_backward(Cuda& cuda, const SoftmaxDims& d, bool logarithm, const T*
   Cudnn& cudnn = *cuda.cudnn();
   const std::lock_guard lock(cudnn.mutex());
   const TensorDescriptor all = lines<T>(d);
-  return supported(MICA_CUDNN_CALL(cudnnSoftmaxBackward)(cudnn.handle(), algorithm_of(logarithm), CUDNN_SOFTMAX_MODE_CHANNEL, &cudnn_one<T>, all, y,
-                                                         all, gy, &cudnn_zero<T>, all, gx),
+  return supported(MICA_CUDNN_CALL(cudnnSoftmaxBackward)(cudnn.handle(), algorithm_of(logarithm), CUDNN_SOFTMAX_MODE_CHANNEL, &cudnn_one<T>,
+                                                         all, y, all, gy, &cudnn_zero<T>, all, gx),
                    "cudnnSoftmaxBackward");
 }
 
-#define MICA_FLOATING(T)                                                          \
-  template bool softmax_forward(Cuda&, const SoftmaxDims&, bool, const T*, T*);   \
+#define MICA_FLOATING(T)                                                        \
+  template bool softmax_forward(Cuda&, const SoftmaxDims&, bool, const T*, T*); \
   template bool softmax_backward(Cuda&, const SoftmaxDims&, bool, const T*, const T*, T*);
 MICA_FLOATING(float)
 MICA_FLOATING(double)

@@ -14,7 +14,8 @@ cudnnStatus_t cudnnDeriveBNTensorDescriptor(cudnnTensorDescriptor_t bn, cudnnTen
 
 namespace {
 
-cudnnStatus_t check(const char* function, cudnnHandle_t handle, cudnnBatchNormMode_t mode, const cudnnTensorStruct* x, const cudnnTensorStruct* y, const cudnnTensorStruct* bn, double epsilon) {
+cudnnStatus_t check(const char* function, cudnnHandle_t handle, cudnnBatchNormMode_t mode, const cudnnTensorStruct* x,
+                    const cudnnTensorStruct* y, const cudnnTensorStruct* bn, double epsilon) {
   NEED_IN(function, handle, bad_param);
   NEED_IN(function, set(x, y, bn), bad_param);
   NEED_IN(function, same_dims(x, y), bad_param);
@@ -55,41 +56,47 @@ double unrounded(double saved, double exact) { return std::abs(saved - exact) <=
 
 }  // namespace
 
-cudnnStatus_t cudnnBatchNormalizationForwardTraining(cudnnHandle_t handle, cudnnBatchNormMode_t mode, const void* alpha, const void* beta, cudnnTensorDescriptor_t xd,
-                                                     const void* xp, cudnnTensorDescriptor_t yd, void* yp, cudnnTensorDescriptor_t bn, const void* scale,
-                                                     const void* bias, double factor, void* running_mean, void* running_variance, double epsilon, void* saved_mean,
+cudnnStatus_t cudnnBatchNormalizationForwardTraining(cudnnHandle_t handle, cudnnBatchNormMode_t mode, const void* alpha, const void* beta,
+                                                     cudnnTensorDescriptor_t xd, const void* xp, cudnnTensorDescriptor_t yd, void* yp,
+                                                     cudnnTensorDescriptor_t bn, const void* scale, const void* bias, double factor,
+                                                     void* running_mean, void* running_variance, double epsilon, void* saved_mean,
                                                      void* saved_inverse) {
   ENTER();
   NEED(given(alpha, beta, xp, yp, scale, bias), bad_param);
   PASS(check(__func__, handle, mode, xd, yd, bn, epsilon));
   NEED(!running_mean == !running_variance && !saved_mean == !saved_inverse, bad_param);
-  return run(handle, __func__,
-             buffers_of({read(xd, xp), written(yd, yp)}, bn,
-                        {{scale, 0}, {bias, 0}, {running_mean, 0, true}, {running_variance, 0, true}, {saved_mean, 0, true}, {saved_inverse, 0, true}}),
-             [=, xd = *xd, yd = *yd, bn = *bn, blend = Blend(xd->type, alpha, beta)] {
-               by_type(xd.type, [&](auto t) {
-                 using T = decltype(t);
-                 const View<T> x(xd, xp), y(yd, yp), w(bn, scale), b(bn, bias), rm(bn, running_mean), rv(bn, running_variance), sm(bn, saved_mean),
-                     si(bn, saved_inverse);
-                 const Statistics of(x);
-                 const auto inverse = [&](std::size_t c) { return 1 / std::sqrt(of.variance[c] + epsilon); };
-                 y.each([&](int n, int c, int h, int pixel) {
-                   const auto i = std::size_t(c);
-                   blend(y(n, c, h, pixel), (x.at(n, c, h, pixel) - of.mean[i]) * inverse(i) * w.at(0, c, 0, 0) + b.at(0, c, 0, 0));
-                 });
-                 for (int c = 0; c < x.c; ++c) {
-                   const auto i = std::size_t(c);
-                   const auto learn = [&](T& running, double value) { running = static_cast<T>(factor * value + (1 - factor) * static_cast<double>(running)); };
-                   if (rm.p) learn(rm(0, c, 0, 0), of.mean[i]), learn(rv(0, c, 0, 0), of.variance[i] * of.count / (of.count - 1));
-                   if (sm.p) sm(0, c, 0, 0) = static_cast<T>(of.mean[i]), si(0, c, 0, 0) = static_cast<T>(inverse(i));
-                 }
-               });
-             });
+  return run(
+      handle, __func__,
+      buffers_of(
+          {read(xd, xp), written(yd, yp)}, bn,
+          {{scale, 0}, {bias, 0}, {running_mean, 0, true}, {running_variance, 0, true}, {saved_mean, 0, true}, {saved_inverse, 0, true}}),
+      [=, xd = *xd, yd = *yd, bn = *bn, blend = Blend(xd->type, alpha, beta)] {
+        by_type(xd.type, [&](auto t) {
+          using T = decltype(t);
+          const View<T> x(xd, xp), y(yd, yp), w(bn, scale), b(bn, bias), rm(bn, running_mean), rv(bn, running_variance), sm(bn, saved_mean),
+              si(bn, saved_inverse);
+          const Statistics of(x);
+          const auto inverse = [&](std::size_t c) { return 1 / std::sqrt(of.variance[c] + epsilon); };
+          y.each([&](int n, int c, int h, int pixel) {
+            const auto i = std::size_t(c);
+            blend(y(n, c, h, pixel), (x.at(n, c, h, pixel) - of.mean[i]) * inverse(i) * w.at(0, c, 0, 0) + b.at(0, c, 0, 0));
+          });
+          for (int c = 0; c < x.c; ++c) {
+            const auto i = std::size_t(c);
+            const auto learn = [&](T& running, double value) {
+              running = static_cast<T>(factor * value + (1 - factor) * static_cast<double>(running));
+            };
+            if (rm.p) learn(rm(0, c, 0, 0), of.mean[i]), learn(rv(0, c, 0, 0), of.variance[i] * of.count / (of.count - 1));
+            if (sm.p) sm(0, c, 0, 0) = static_cast<T>(of.mean[i]), si(0, c, 0, 0) = static_cast<T>(inverse(i));
+          }
+        });
+      });
 }
 
-cudnnStatus_t cudnnBatchNormalizationForwardInference(cudnnHandle_t handle, cudnnBatchNormMode_t mode, const void* alpha, const void* beta, cudnnTensorDescriptor_t xd,
-                                                      const void* xp, cudnnTensorDescriptor_t yd, void* yp, cudnnTensorDescriptor_t bn, const void* scale,
-                                                      const void* bias, const void* mean, const void* variance, double epsilon) {
+cudnnStatus_t cudnnBatchNormalizationForwardInference(cudnnHandle_t handle, cudnnBatchNormMode_t mode, const void* alpha, const void* beta,
+                                                      cudnnTensorDescriptor_t xd, const void* xp, cudnnTensorDescriptor_t yd, void* yp,
+                                                      cudnnTensorDescriptor_t bn, const void* scale, const void* bias, const void* mean,
+                                                      const void* variance, double epsilon) {
   ENTER();
   NEED(given(alpha, beta, xp, yp, scale, bias, mean, variance), bad_param);
   PASS(check(__func__, handle, mode, xd, yd, bn, epsilon));
@@ -106,10 +113,11 @@ cudnnStatus_t cudnnBatchNormalizationForwardInference(cudnnHandle_t handle, cudn
              });
 }
 
-cudnnStatus_t cudnnBatchNormalizationBackward(cudnnHandle_t handle, cudnnBatchNormMode_t mode, const void* alpha_data, const void* beta_data, const void* alpha_parameters,
-                                              const void* beta_parameters, cudnnTensorDescriptor_t xd, const void* xp, cudnnTensorDescriptor_t gyd, const void* gyp,
-                                              cudnnTensorDescriptor_t gxd, void* gxp, cudnnTensorDescriptor_t bn, const void* scale, void* gw, void* gb,
-                                              double epsilon, const void* saved_mean, const void* saved_inverse) {
+cudnnStatus_t cudnnBatchNormalizationBackward(cudnnHandle_t handle, cudnnBatchNormMode_t mode, const void* alpha_data,
+                                              const void* beta_data, const void* alpha_parameters, const void* beta_parameters,
+                                              cudnnTensorDescriptor_t xd, const void* xp, cudnnTensorDescriptor_t gyd, const void* gyp,
+                                              cudnnTensorDescriptor_t gxd, void* gxp, cudnnTensorDescriptor_t bn, const void* scale,
+                                              void* gw, void* gb, double epsilon, const void* saved_mean, const void* saved_inverse) {
   ENTER();
   NEED(given(alpha_data, beta_data, alpha_parameters, beta_parameters, xp, gyp, gxp, scale, gw, gb), bad_param);
   PASS(check(__func__, handle, mode, xd, gyd, bn, epsilon));
@@ -122,9 +130,12 @@ cudnnStatus_t cudnnBatchNormalizationBackward(cudnnHandle_t handle, cudnnBatchNo
               blend_parameters = Blend(xd->type, alpha_parameters, beta_parameters)] {
                by_type(xd.type, [&](auto t) {
                  using T = decltype(t);
-                 const View<T> x(xd, xp), gy(gyd, gyp), gx(gxd, gxp), w(bn, scale), sm(bn, saved_mean), si(bn, saved_inverse), to_w(bn, gw), to_b(bn, gb);
+                 const View<T> x(xd, xp), gy(gyd, gyp), gx(gxd, gxp), w(bn, scale), sm(bn, saved_mean), si(bn, saved_inverse), to_w(bn, gw),
+                     to_b(bn, gb);
                  const Statistics of(x);
-                 const auto mean = [&](int c) { return sm.p ? unrounded(sm.at(0, c, 0, 0), of.mean[std::size_t(c)]) : of.mean[std::size_t(c)]; };
+                 const auto mean = [&](int c) {
+                   return sm.p ? unrounded(sm.at(0, c, 0, 0), of.mean[std::size_t(c)]) : of.mean[std::size_t(c)];
+                 };
                  const auto inverse = [&](int c) {
                    const double exact = 1 / std::sqrt(of.variance[std::size_t(c)] + epsilon);
                    return si.p ? unrounded(si.at(0, c, 0, 0), exact) : exact;

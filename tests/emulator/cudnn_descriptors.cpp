@@ -86,7 +86,8 @@ void cudnnGetLastErrorString(char* message, std::size_t size) {
 const char* cudnnGetErrorString(cudnnStatus_t status) {
   switch (status) {
 #define NAME(status) \
-  case status: return #status
+  case status:       \
+    return #status
     NAME(CUDNN_STATUS_SUCCESS);
     NAME(CUDNN_STATUS_NOT_INITIALIZED);
     NAME(CUDNN_STATUS_BAD_PARAM);
@@ -97,7 +98,8 @@ const char* cudnnGetErrorString(cudnnStatus_t status) {
     NAME(CUDNN_STATUS_EXECUTION_FAILED);
     NAME(CUDNN_STATUS_EXECUTION_FAILED_CUDART);
 #undef NAME
-    default: return "CUDNN_UNKNOWN_STATUS";
+    default:
+      return "CUDNN_UNKNOWN_STATUS";
   }
 }
 
@@ -110,8 +112,8 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
   return ok;
 }
 
-#define DESCRIPTOR(Kind)                                                                                                             \
-  cudnnStatus_t cudnnCreate##Kind##Descriptor(cudnn##Kind##Descriptor_t* d) { return create(__func__, d, "cudnn descriptor(s)"); }   \
+#define DESCRIPTOR(Kind)                                                                                                           \
+  cudnnStatus_t cudnnCreate##Kind##Descriptor(cudnn##Kind##Descriptor_t* d) { return create(__func__, d, "cudnn descriptor(s)"); } \
   cudnnStatus_t cudnnDestroy##Kind##Descriptor(cudnn##Kind##Descriptor_t d) { return destroy(d, "cudnn descriptor(s)"); }
 DESCRIPTOR(Tensor)
 DESCRIPTOR(Filter)
@@ -121,7 +123,8 @@ DESCRIPTOR(Dropout)
 
 // ---- tensors and filters ----
 
-cudnnStatus_t cudnnSetTensor4dDescriptorEx(cudnnTensorDescriptor_t d, cudnnDataType_t type, int n, int c, int h, int w, int sn, int sc, int sh, int sw) {
+cudnnStatus_t cudnnSetTensor4dDescriptorEx(cudnnTensorDescriptor_t d, cudnnDataType_t type, int n, int c, int h, int w, int sn, int sc,
+                                           int sh, int sw) {
   ENTER();
   NEED(d, bad_param);
   NEED(std::min({n, c, h, w}) > 0, bad_param);
@@ -129,7 +132,8 @@ cudnnStatus_t cudnnSetTensor4dDescriptorEx(cudnnTensorDescriptor_t d, cudnnDataT
   *d = {true, type, n, c, h, w, sn, sc, sh, sw};
   return ok;
 }
-cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t d, cudnnTensorFormat_t format, cudnnDataType_t type, int n, int c, int h, int w) {
+cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t d, cudnnTensorFormat_t format, cudnnDataType_t type, int n, int c, int h,
+                                         int w) {
   ENTER();
   NEED(d, bad_param);
   NEED(format == CUDNN_TENSOR_NHWC || format == CUDNN_TENSOR_NCHW, bad_param);
@@ -139,7 +143,8 @@ cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t d, cudnnTensorF
   else *d = {true, type, n, c, h, w, c * h * w, h * w, w, 1};
   return ok;
 }
-cudnnStatus_t cudnnGetTensor4dDescriptor(cudnnTensorDescriptor_t d, cudnnDataType_t* type, int* n, int* c, int* h, int* w, int* sn, int* sc, int* sh, int* sw) {
+cudnnStatus_t cudnnGetTensor4dDescriptor(cudnnTensorDescriptor_t d, cudnnDataType_t* type, int* n, int* c, int* h, int* w, int* sn, int* sc,
+                                         int* sh, int* sw) {
   ENTER();
   NEED(d, bad_param);
   *type = d->type, *n = d->n, *c = d->c, *h = d->h, *w = d->w, *sn = d->sn, *sc = d->sc, *sh = d->sh, *sw = d->sw;
@@ -151,7 +156,8 @@ cudnnStatus_t cudnnGetTensorSizeInBytes(cudnnTensorDescriptor_t d, std::size_t* 
   *size = d->set ? extent(*d) * size_of(d->type) : 0;
   return ok;
 }
-cudnnStatus_t cudnnSetFilter4dDescriptor(cudnnFilterDescriptor_t d, cudnnDataType_t type, cudnnTensorFormat_t format, int k, int c, int h, int w) {
+cudnnStatus_t cudnnSetFilter4dDescriptor(cudnnFilterDescriptor_t d, cudnnDataType_t type, cudnnTensorFormat_t format, int k, int c, int h,
+                                         int w) {
   ENTER();
   NEED(d, bad_param);
   NEED(std::min({k, c, h, w}) > 0, bad_param);

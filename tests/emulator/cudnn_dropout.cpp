@@ -36,7 +36,8 @@ cudnnStatus_t cudnnDropoutGetReserveSpaceSize(cudnnTensorDescriptor_t x, std::si
   return ok;
 }
 
-cudnnStatus_t cudnnSetDropoutDescriptor(cudnnDropoutDescriptor_t d, cudnnHandle_t handle, float p, void* states, std::size_t size, unsigned long long seed) {
+cudnnStatus_t cudnnSetDropoutDescriptor(cudnnDropoutDescriptor_t d, cudnnHandle_t handle, float p, void* states, std::size_t size,
+                                        unsigned long long seed) {
   ENTER();
   NEED(d && handle, bad_param);
   NEED(p >= 0 && p < 1, bad_param);
@@ -45,7 +46,8 @@ cudnnStatus_t cudnnSetDropoutDescriptor(cudnnDropoutDescriptor_t d, cudnnHandle_
   return run(handle, __func__, {states_of(*d, true)}, [s = d->states, seed] { s[0] = seed, s[1] = 0; });
 }
 
-cudnnStatus_t cudnnRestoreDropoutDescriptor(cudnnDropoutDescriptor_t d, cudnnHandle_t handle, float p, void* states, std::size_t size, unsigned long long seed) {
+cudnnStatus_t cudnnRestoreDropoutDescriptor(cudnnDropoutDescriptor_t d, cudnnHandle_t handle, float p, void* states, std::size_t size,
+                                            unsigned long long seed) {
   ENTER();
   NEED(d && handle, bad_param);
   NEED(p >= 0 && p < 1, bad_param);
@@ -56,7 +58,8 @@ cudnnStatus_t cudnnRestoreDropoutDescriptor(cudnnDropoutDescriptor_t d, cudnnHan
 
 namespace {
 
-cudnnStatus_t check(const char* function, cudnnHandle_t handle, cudnnDropoutDescriptor_t d, cudnnTensorDescriptor_t from, cudnnTensorDescriptor_t to, std::size_t reserve_bytes) {
+cudnnStatus_t check(const char* function, cudnnHandle_t handle, cudnnDropoutDescriptor_t d, cudnnTensorDescriptor_t from,
+                    cudnnTensorDescriptor_t to, std::size_t reserve_bytes) {
   std::size_t need = 0;
   NEED_IN(function, handle, bad_param);
   NEED_IN(function, set(d) && set(from, to), bad_param);
@@ -69,8 +72,8 @@ cudnnStatus_t check(const char* function, cudnnHandle_t handle, cudnnDropoutDesc
 
 }  // namespace
 
-cudnnStatus_t cudnnDropoutForward(cudnnHandle_t handle, cudnnDropoutDescriptor_t d, cudnnTensorDescriptor_t xd, const void* xp, cudnnTensorDescriptor_t yd, void* yp,
-                                  void* reserve, std::size_t reserve_bytes) {
+cudnnStatus_t cudnnDropoutForward(cudnnHandle_t handle, cudnnDropoutDescriptor_t d, cudnnTensorDescriptor_t xd, const void* xp,
+                                  cudnnTensorDescriptor_t yd, void* yp, void* reserve, std::size_t reserve_bytes) {
   ENTER();
   NEED(given(xp, yp, reserve), bad_param);
   PASS(check(__func__, handle, d, xd, yd, reserve_bytes));
@@ -91,8 +94,8 @@ cudnnStatus_t cudnnDropoutForward(cudnnHandle_t handle, cudnnDropoutDescriptor_t
              });
 }
 
-cudnnStatus_t cudnnDropoutBackward(cudnnHandle_t handle, cudnnDropoutDescriptor_t d, cudnnTensorDescriptor_t gyd, const void* gyp, cudnnTensorDescriptor_t gxd, void* gxp,
-                                   void* reserve, std::size_t reserve_bytes) {
+cudnnStatus_t cudnnDropoutBackward(cudnnHandle_t handle, cudnnDropoutDescriptor_t d, cudnnTensorDescriptor_t gyd, const void* gyp,
+                                   cudnnTensorDescriptor_t gxd, void* gxp, void* reserve, std::size_t reserve_bytes) {
   ENTER();
   NEED(given(gyp, gxp, reserve), bad_param);
   PASS(check(__func__, handle, d, gyd, gxd, reserve_bytes));

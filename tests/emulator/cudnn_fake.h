@@ -78,7 +78,9 @@ template <class... T>
 bool given(T... p) {
   return (p && ...);
 }
-inline bool same_dims(const cudnnTensorStruct* a, const cudnnTensorStruct* b) { return a->n == b->n && a->c == b->c && a->h == b->h && a->w == b->w; }
+inline bool same_dims(const cudnnTensorStruct* a, const cudnnTensorStruct* b) {
+  return a->n == b->n && a->c == b->c && a->h == b->h && a->w == b->w;
+}
 inline bool floating(cudnnDataType_t type) { return type == CUDNN_DATA_FLOAT || type == CUDNN_DATA_DOUBLE; }
 inline bool same_floating(const cudnnTensorStruct* a, const cudnnTensorStruct* b) { return floating(a->type) && a->type == b->type; }
 
@@ -86,7 +88,8 @@ inline bool same_floating(const cudnnTensorStruct* a, const cudnnTensorStruct* b
 
 inline std::size_t size_of(cudnnDataType_t type) { return type == CUDNN_DATA_DOUBLE ? 8 : 4; }
 inline std::size_t offset(const cudnnTensorStruct& d, int n, int c, int h, int w) {
-  return std::size_t(n) * std::size_t(d.sn) + std::size_t(c) * std::size_t(d.sc) + std::size_t(h) * std::size_t(d.sh) + std::size_t(w) * std::size_t(d.sw);
+  return std::size_t(n) * std::size_t(d.sn) + std::size_t(c) * std::size_t(d.sc) + std::size_t(h) * std::size_t(d.sh) +
+         std::size_t(w) * std::size_t(d.sw);
 }
 inline std::size_t extent(const cudnnTensorStruct& d) { return offset(d, d.n - 1, d.c - 1, d.h - 1, d.w - 1) + 1; }
 inline Buffer read(const cudnnTensorStruct* d, const void* p) { return {p, extent(*d) * size_of(d->type)}; }
@@ -124,7 +127,9 @@ struct Blend {
   }
 
  private:
-  static double value(cudnnDataType_t type, const void* p) { return type == CUDNN_DATA_DOUBLE ? *static_cast<const double*>(p) : *static_cast<const float*>(p); }
+  static double value(cudnnDataType_t type, const void* p) {
+    return type == CUDNN_DATA_DOUBLE ? *static_cast<const double*>(p) : *static_cast<const float*>(p);
+  }
 };
 
 // Submits work; all that it touches must be live device memory when it runs.

@@ -6,7 +6,8 @@
 using namespace emulator;
 using namespace emulator::cudnn;
 
-cudnnStatus_t cudnnSetPooling2dDescriptor(cudnnPoolingDescriptor_t d, cudnnPoolingMode_t mode, cudnnNanPropagation_t nan, int h, int w, int ph, int pw, int sh, int sw) {
+cudnnStatus_t cudnnSetPooling2dDescriptor(cudnnPoolingDescriptor_t d, cudnnPoolingMode_t mode, cudnnNanPropagation_t nan, int h, int w,
+                                          int ph, int pw, int sh, int sw) {
   ENTER();
   NEED(d, bad_param);
   NEED(mode >= CUDNN_POOLING_MAX && mode <= CUDNN_POOLING_MAX_DETERMINISTIC, bad_param);
@@ -26,7 +27,8 @@ cudnnStatus_t cudnnGetPooling2dForwardOutputDim(cudnnPoolingDescriptor_t d, cudn
 
 namespace {
 
-cudnnStatus_t check(const char* function, cudnnHandle_t handle, cudnnPoolingDescriptor_t d, cudnnTensorDescriptor_t x, cudnnTensorDescriptor_t y) {
+cudnnStatus_t check(const char* function, cudnnHandle_t handle, cudnnPoolingDescriptor_t d, cudnnTensorDescriptor_t x,
+                    cudnnTensorDescriptor_t y) {
   int n = 0, c = 0, h = 0, w = 0;
   NEED_IN(function, handle, bad_param);
   NEED_IN(function, set(y), bad_param);
@@ -66,8 +68,8 @@ struct Winner {
 
 }  // namespace
 
-cudnnStatus_t cudnnPoolingForward(cudnnHandle_t handle, cudnnPoolingDescriptor_t pd, const void* alpha, cudnnTensorDescriptor_t xd, const void* xp, const void* beta,
-                                  cudnnTensorDescriptor_t yd, void* yp) {
+cudnnStatus_t cudnnPoolingForward(cudnnHandle_t handle, cudnnPoolingDescriptor_t pd, const void* alpha, cudnnTensorDescriptor_t xd,
+                                  const void* xp, const void* beta, cudnnTensorDescriptor_t yd, void* yp) {
   ENTER();
   NEED(given(alpha, beta, xp, yp), bad_param);
   PASS(check(__func__, handle, pd, xd, yd));
@@ -85,9 +87,9 @@ cudnnStatus_t cudnnPoolingForward(cudnnHandle_t handle, cudnnPoolingDescriptor_t
 }
 
 // Averages read neither x nor y.
-cudnnStatus_t cudnnPoolingBackward(cudnnHandle_t handle, cudnnPoolingDescriptor_t pd, const void* alpha, cudnnTensorDescriptor_t yd, const void* yp,
-                                   cudnnTensorDescriptor_t gyd, const void* gyp, cudnnTensorDescriptor_t xd, const void* xp, const void* beta,
-                                   cudnnTensorDescriptor_t gxd, void* gxp) {
+cudnnStatus_t cudnnPoolingBackward(cudnnHandle_t handle, cudnnPoolingDescriptor_t pd, const void* alpha, cudnnTensorDescriptor_t yd,
+                                   const void* yp, cudnnTensorDescriptor_t gyd, const void* gyp, cudnnTensorDescriptor_t xd, const void* xp,
+                                   const void* beta, cudnnTensorDescriptor_t gxd, void* gxp) {
   ENTER();
   NEED(given(alpha, beta, yp, gyp, xp, gxp), bad_param);
   PASS(check(__func__, handle, pd, xd, yd));

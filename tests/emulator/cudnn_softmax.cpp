@@ -8,7 +8,8 @@ using namespace emulator::cudnn;
 
 namespace {
 
-cudnnStatus_t check(const char* function, cudnnHandle_t handle, cudnnSoftmaxAlgorithm_t algorithm, cudnnSoftmaxMode_t mode, const cudnnTensorStruct* a, const cudnnTensorStruct* b) {
+cudnnStatus_t check(const char* function, cudnnHandle_t handle, cudnnSoftmaxAlgorithm_t algorithm, cudnnSoftmaxMode_t mode,
+                    const cudnnTensorStruct* a, const cudnnTensorStruct* b) {
   NEED_IN(function, handle, bad_param);
   NEED_IN(function, set(a, b), bad_param);
   NEED_IN(function, algorithm >= CUDNN_SOFTMAX_FAST && algorithm <= CUDNN_SOFTMAX_LOG, bad_param);
@@ -34,8 +35,8 @@ void each_line(const cudnnTensorStruct& d, cudnnSoftmaxMode_t mode, const F& f) 
 
 }  // namespace
 
-cudnnStatus_t cudnnSoftmaxForward(cudnnHandle_t handle, cudnnSoftmaxAlgorithm_t algorithm, cudnnSoftmaxMode_t mode, const void* alpha, cudnnTensorDescriptor_t xd,
-                                  const void* xp, const void* beta, cudnnTensorDescriptor_t yd, void* yp) {
+cudnnStatus_t cudnnSoftmaxForward(cudnnHandle_t handle, cudnnSoftmaxAlgorithm_t algorithm, cudnnSoftmaxMode_t mode, const void* alpha,
+                                  cudnnTensorDescriptor_t xd, const void* xp, const void* beta, cudnnTensorDescriptor_t yd, void* yp) {
   ENTER();
   NEED(given(alpha, beta, xp, yp), bad_param);
   PASS(check(__func__, handle, algorithm, mode, xd, yd));
@@ -55,24 +56,26 @@ cudnnStatus_t cudnnSoftmaxForward(cudnnHandle_t handle, cudnnSoftmaxAlgorithm_t 
   });
 }
 
-cudnnStatus_t cudnnSoftmaxBackward(cudnnHandle_t handle, cudnnSoftmaxAlgorithm_t algorithm, cudnnSoftmaxMode_t mode, const void* alpha, cudnnTensorDescriptor_t yd,
-                                   const void* yp, cudnnTensorDescriptor_t gyd, const void* gyp, const void* beta, cudnnTensorDescriptor_t gxd, void* gxp) {
+cudnnStatus_t cudnnSoftmaxBackward(cudnnHandle_t handle, cudnnSoftmaxAlgorithm_t algorithm, cudnnSoftmaxMode_t mode, const void* alpha,
+                                   cudnnTensorDescriptor_t yd, const void* yp, cudnnTensorDescriptor_t gyd, const void* gyp,
+                                   const void* beta, cudnnTensorDescriptor_t gxd, void* gxp) {
   ENTER();
   NEED(given(alpha, beta, yp, gyp, gxp), bad_param);
   PASS(check(__func__, handle, algorithm, mode, yd, gyd));
   PASS(check(__func__, handle, algorithm, mode, yd, gxd));
-  return run(handle, __func__, {read(yd, yp), read(gyd, gyp), written(gxd, gxp)}, [=, yd = *yd, gyd = *gyd, gxd = *gxd, blend = Blend(yd->type, alpha, beta)] {
-    by_type(yd.type, [&](auto t) {
-      const View<decltype(t)> y(yd, yp), gy(gyd, gyp), gx(gxd, gxp);
-      const bool logarithm = algorithm == CUDNN_SOFTMAX_LOG;
-      each_line(yd, mode, [&](const auto& line) {
-        double sum = 0;
-        line([&](int n, int c, int h, int w) { sum += gy.at(n, c, h, w) * (logarithm ? 1 : y.at(n, c, h, w)); });
-        line([&](int n, int c, int h, int w) {
-          const double v = y.at(n, c, h, w), g = gy.at(n, c, h, w);
-          blend(gx(n, c, h, w), logarithm ? g - std::exp(v) * sum : v * (g - sum));
-        });
-      });
-    });
-  });
+  return run(handle, __func__, {read(yd, yp), read(gyd, gyp), written(gxd, gxp)},
+             [=, yd = *yd, gyd = *gyd, gxd = *gxd, blend = Blend(yd->type, alpha, beta)] {
+               by_type(yd.type, [&](auto t) {
+                 const View<decltype(t)> y(yd, yp), gy(gyd, gyp), gx(gxd, gxp);
+                 const bool logarithm = algorithm == CUDNN_SOFTMAX_LOG;
+                 each_line(yd, mode, [&](const auto& line) {
+                   double sum = 0;
+                   line([&](int n, int c, int h, int w) { sum += gy.at(n, c, h, w) * (logarithm ? 1 : y.at(n, c, h, w)); });
+                   line([&](int n, int c, int h, int w) {
+                     const double v = y.at(n, c, h, w), g = gy.at(n, c, h, w);
+                     blend(gx(n, c, h, w), logarithm ? g - std::exp(v) * sum : v * (g - sum));
+                   });
+                 });
+               });
+             });
 }

@@ -60,10 +60,12 @@ void tensors(Answers& answers) {
   ASK(cudnnSetTensor4dDescriptorEx, x, f32, 0, 3, 8, 8, 1, 1, 1, 1);
   ASK(cudnnSetTensor4dDescriptorEx, nullptr, f32, 2, 3, 8, 8, 1, 1, 1, 1);
   ASK(cudnnSetTensor4dDescriptor, x, nhwc, f64, 2, 3, 8, 9);
-  ASK(cudnnGetTensor4dDescriptor, x, &type, &n, &c, &h, &w, &sn, &sc, &sh, &sw), answers.values(static_cast<int>(type), n, c, h, w, sn, sc, sh, sw);
+  ASK(cudnnGetTensor4dDescriptor, x, &type, &n, &c, &h, &w, &sn, &sc, &sh, &sw),
+      answers.values(static_cast<int>(type), n, c, h, w, sn, sc, sh, sw);
   ASK(cudnnGetTensorSizeInBytes, x, &size), answers.values(size);
   ASK(cudnnSetTensor4dDescriptor, x, nchw, f32, 2, 3, 8, 9);
-  ASK(cudnnGetTensor4dDescriptor, x, &type, &n, &c, &h, &w, &sn, &sc, &sh, &sw), answers.values(static_cast<int>(type), n, c, h, w, sn, sc, sh, sw);
+  ASK(cudnnGetTensor4dDescriptor, x, &type, &n, &c, &h, &w, &sn, &sc, &sh, &sw),
+      answers.values(static_cast<int>(type), n, c, h, w, sn, sc, sh, sw);
   ASK(cudnnDestroyTensorDescriptor, x);
 }
 
@@ -73,7 +75,8 @@ void convolutions(Answers& answers) {
   cudnnConvolutionDescriptor_t d = nullptr;
   int n = 0, c = 0, h = 0, w = 0;
   std::size_t size = 0;
-  ASK(cudnnCreateTensorDescriptor, &x), ASK(cudnnCreateTensorDescriptor, &y), ASK(cudnnCreateFilterDescriptor, &f), ASK(cudnnCreateConvolutionDescriptor, &d);
+  ASK(cudnnCreateTensorDescriptor, &x), ASK(cudnnCreateTensorDescriptor, &y), ASK(cudnnCreateFilterDescriptor, &f),
+      ASK(cudnnCreateConvolutionDescriptor, &d);
   ASK(cudnnGetConvolution2dForwardOutputDim, d, x, f, &n, &c, &h, &w);  // nothing is set
   ASK(cudnnSetTensor4dDescriptor, x, nhwc, f32, 2, 4, 8, 9);
   ASK(cudnnSetFilter4dDescriptor, nullptr, f32, nhwc, 4, 4, 3, 3);
@@ -115,7 +118,8 @@ void convolutions(Answers& answers) {
   ASK(cudnnGetConvolutionForwardWorkspaceSize, nullptr, x, f, d, y, CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM, &size);
   ASK(cudnnGetConvolutionBackwardDataWorkspaceSize, nullptr, f, y, d, x, CUDNN_CONVOLUTION_BWD_DATA_ALGO_1, &size);
   ASK(cudnnGetConvolutionBackwardFilterWorkspaceSize, nullptr, x, y, d, f, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1, &size);
-  ASK(cudnnDestroyTensorDescriptor, x), ASK(cudnnDestroyTensorDescriptor, y), ASK(cudnnDestroyFilterDescriptor, f), ASK(cudnnDestroyConvolutionDescriptor, d);
+  ASK(cudnnDestroyTensorDescriptor, x), ASK(cudnnDestroyTensorDescriptor, y), ASK(cudnnDestroyFilterDescriptor, f),
+      ASK(cudnnDestroyConvolutionDescriptor, d);
 }
 
 void pooling(Answers& answers) {

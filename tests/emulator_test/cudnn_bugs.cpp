@@ -28,12 +28,13 @@ struct Layer {
   cudnnConvolutionFwdAlgo_t algorithm = CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM;
 
   explicit Layer(Bench& bench) : b(bench) {
-    check(MICA_CUDNN_CALL(cudnnSetConvolution2dDescriptor)(convolution, 0, 0, 1, 1, 1, 1, CUDNN_CROSS_CORRELATION, f32), "describing a convolution");
+    check(MICA_CUDNN_CALL(cudnnSetConvolution2dDescriptor)(convolution, 0, 0, 1, 1, 1, 1, CUDNN_CROSS_CORRELATION, f32),
+          "describing a convolution");
     fill(b.cuda, x.get(), 1, 64), fill(b.cuda, w.get(), 1, 32);
   }
   void run(void* workspace = nullptr, std::size_t bytes = 0, float beta = 0) {
-    check(MICA_CUDNN_CALL(cudnnConvolutionForward)(cudnn.handle(), &cudnn_one<float>, dx, x.get(), dw, w.get(), convolution, algorithm, workspace, bytes,
-                                                   &beta, dy, y.get()),
+    check(MICA_CUDNN_CALL(cudnnConvolutionForward)(cudnn.handle(), &cudnn_one<float>, dx, x.get(), dw, w.get(), convolution, algorithm,
+                                                   workspace, bytes, &beta, dy, y.get()),
           "cudnnConvolutionForward");
   }
   void expect_result() const {
@@ -43,7 +44,8 @@ struct Layer {
   std::size_t workspace_bytes() {
     algorithm = CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
     std::size_t bytes = 0;
-    check(MICA_CUDNN_CALL(cudnnGetConvolutionForwardWorkspaceSize)(cudnn.handle(), dx, dw, convolution, dy, algorithm, &bytes), "asking for a workspace");
+    check(MICA_CUDNN_CALL(cudnnGetConvolutionForwardWorkspaceSize)(cudnn.handle(), dx, dw, convolution, dy, algorithm, &bytes),
+          "asking for a workspace");
     return bytes;
   }
 };
@@ -86,8 +88,9 @@ std::vector<Program> descriptors() {
        [](Bench& b, bool bug) {
          Layer layer(b);
          const float zero = 0;
-         (void)MICA_CUDNN_CALL(cudnnConvolutionForward)(layer.cudnn.handle(), &cudnn_one<float>, layer.dx, bug ? nullptr : layer.x.get(), layer.dw,
-                                                        layer.w.get(), layer.convolution, layer.algorithm, nullptr, 0, &zero, layer.dy, layer.y.get());
+         (void)MICA_CUDNN_CALL(cudnnConvolutionForward)(layer.cudnn.handle(), &cudnn_one<float>, layer.dx, bug ? nullptr : layer.x.get(),
+                                                        layer.dw, layer.w.get(), layer.convolution, layer.algorithm, nullptr, 0, &zero,
+                                                        layer.dy, layer.y.get());
          layer.expect_result();
        }},
       {"cuDNN: a descriptor leaked", "leak: 1 cudnn descriptor", always,
@@ -135,8 +138,9 @@ std::vector<Program> memory() {
          Layer layer(b);
          void* const x = b.memory.allocate(64 * sizeof(float));
          fill(b.cuda, static_cast<float*>(x), 1, 64);
-         check(MICA_CUDNN_CALL(cudnnConvolutionForward)(layer.cudnn.handle(), &cudnn_one<float>, layer.dx, x, layer.dw, layer.w.get(), layer.convolution,
-                                                        layer.algorithm, nullptr, 0, &cudnn_zero<float>, layer.dy, layer.y.get()),
+         check(MICA_CUDNN_CALL(cudnnConvolutionForward)(layer.cudnn.handle(), &cudnn_one<float>, layer.dx, x, layer.dw, layer.w.get(),
+                                                        layer.convolution, layer.algorithm, nullptr, 0, &cudnn_zero<float>, layer.dy,
+                                                        layer.y.get()),
                "cudnnConvolutionForward");
          if (!bug) b.cuda.stream().synchronize();
          check(cudaFree(x));
@@ -185,14 +189,17 @@ struct Drop {
     return static_cast<std::int64_t>(bytes);
   }
   void seed(unsigned long long value) {
-    check(MICA_CUDNN_CALL(cudnnSetDropoutDescriptor)(dropout, cudnn.handle(), 0.5F, states.get(), static_cast<std::size_t>(state_bytes()), value),
+    check(MICA_CUDNN_CALL(cudnnSetDropoutDescriptor)(dropout, cudnn.handle(), 0.5F, states.get(), static_cast<std::size_t>(state_bytes()),
+                                                     value),
           "cudnnSetDropoutDescriptor");
   }
   void forward(void* reserve) {
-    check(MICA_CUDNN_CALL(cudnnDropoutForward)(cudnn.handle(), dropout, d, x.get(), d, y.get(), reserve, reserve_bytes), "cudnnDropoutForward");
+    check(MICA_CUDNN_CALL(cudnnDropoutForward)(cudnn.handle(), dropout, d, x.get(), d, y.get(), reserve, reserve_bytes),
+          "cudnnDropoutForward");
   }
   void backward(void* reserve) {
-    check(MICA_CUDNN_CALL(cudnnDropoutBackward)(cudnn.handle(), dropout, d, x.get(), d, gx.get(), reserve, reserve_bytes), "cudnnDropoutBackward");
+    check(MICA_CUDNN_CALL(cudnnDropoutBackward)(cudnn.handle(), dropout, d, x.get(), d, gx.get(), reserve, reserve_bytes),
+          "cudnnDropoutBackward");
   }
   void expect_same_mask() { expect(host(b.cuda, y.get(), 64) == host(b.cuda, gx.get(), 64), "wrong result"); }
 };
@@ -247,8 +254,8 @@ std::vector<Program> others() {
          const Scratch<float> y(b.memory, 64);
          fill(b.cuda, b.d, 1, 64);  // 2 lines of 32
          const TensorDescriptor d(f32, CUDNN_TENSOR_NCHW, 2, bug ? 1 : 32, bug ? 32 : 1, 1);
-         check(MICA_CUDNN_CALL(cudnnSoftmaxForward)(cudnn.handle(), CUDNN_SOFTMAX_ACCURATE, CUDNN_SOFTMAX_MODE_CHANNEL, &cudnn_one<float>, d, b.d,
-                                                    &cudnn_zero<float>, d, y.get()),
+         check(MICA_CUDNN_CALL(cudnnSoftmaxForward)(cudnn.handle(), CUDNN_SOFTMAX_ACCURATE, CUDNN_SOFTMAX_MODE_CHANNEL, &cudnn_one<float>,
+                                                    d, b.d, &cudnn_zero<float>, d, y.get()),
                "cudnnSoftmaxForward");
          expect(host(b.cuda, y.get(), 64)[5] == 1.F / 32, "wrong result");
        }},
@@ -259,8 +266,11 @@ std::vector<Program> others() {
          fill(b.cuda, b.d, 1, 64);
          const TensorDescriptor from(f32, nhwc, 1, 4, 4, 4), to(f32, nhwc, 1, 4, bug ? 2 : 1, bug ? 2 : 1);
          OwnedPooling windows;
-         check(MICA_CUDNN_CALL(cudnnSetPooling2dDescriptor)(windows, CUDNN_POOLING_MAX_DETERMINISTIC, CUDNN_PROPAGATE_NAN, 3, 3, 0, 0, 2, 2), "describing windows");
-         check(MICA_CUDNN_CALL(cudnnPoolingForward)(cudnn.handle(), windows, &cudnn_one<float>, from, b.d, &cudnn_zero<float>, to, y.get()), "cudnnPoolingForward");
+         check(
+             MICA_CUDNN_CALL(cudnnSetPooling2dDescriptor)(windows, CUDNN_POOLING_MAX_DETERMINISTIC, CUDNN_PROPAGATE_NAN, 3, 3, 0, 0, 2, 2),
+             "describing windows");
+         check(MICA_CUDNN_CALL(cudnnPoolingForward)(cudnn.handle(), windows, &cudnn_one<float>, from, b.d, &cudnn_zero<float>, to, y.get()),
+               "cudnnPoolingForward");
          expect(host(b.cuda, y.get(), 4)[3] == 1, "wrong result");
        }},
       {"cuDNN: factors of f32 for images of f64", "wrong result", always,
@@ -271,8 +281,8 @@ std::vector<Program> others() {
          const TensorDescriptor d(CUDNN_DATA_DOUBLE, CUDNN_TENSOR_NCHW, 1, 8, 1, 1);
          alignas(double) const float ones[2] = {1, 1};
          const void* const one = bug ? static_cast<const void*>(ones) : &cudnn_one<double>;
-         check(MICA_CUDNN_CALL(cudnnSoftmaxForward)(cudnn.handle(), CUDNN_SOFTMAX_ACCURATE, CUDNN_SOFTMAX_MODE_CHANNEL, one, d, x.get(), &cudnn_zero<double>, d,
-                                                    y.get()),
+         check(MICA_CUDNN_CALL(cudnnSoftmaxForward)(cudnn.handle(), CUDNN_SOFTMAX_ACCURATE, CUDNN_SOFTMAX_MODE_CHANNEL, one, d, x.get(),
+                                                    &cudnn_zero<double>, d, y.get()),
                "cudnnSoftmaxForward");
          double first = 0;
          b.cuda.stream().synchronize();
@@ -286,8 +296,9 @@ std::vector<Program> others() {
          fill(b.cuda, b.d, 3, 64), fill(b.cuda, factors.get(), 1, 4);
          const TensorDescriptor d(f32, nhwc, 1, 4, 16, 1), per_channel(f32, CUDNN_TENSOR_NCHW, 1, bug ? 2 : 4, 1, 1);
          const float* const ones = factors.get();
-         check(MICA_CUDNN_CALL(cudnnBatchNormalizationForwardInference)(cudnn.handle(), CUDNN_BATCHNORM_SPATIAL, &cudnn_one<float>, &cudnn_zero<float>, d, b.d, d,
-                                                                        y.get(), per_channel, ones, ones, ones, ones, 0),
+         check(MICA_CUDNN_CALL(cudnnBatchNormalizationForwardInference)(cudnn.handle(), CUDNN_BATCHNORM_SPATIAL, &cudnn_one<float>,
+                                                                        &cudnn_zero<float>, d, b.d, d, y.get(), per_channel, ones, ones,
+                                                                        ones, ones, 0),
                "cudnnBatchNormalizationForwardInference");
          expect(host(b.cuda, y.get(), 64)[63] == 3, "wrong result");
        }},

@@ -72,9 +72,12 @@ TEST_CASE("a call of cuDNN that fails says which, why and where, and the next on
   emulator::fail_cudnn(0, 0);
   CHECK(failures >= 3);  // making the descriptor, setting it, softmax
   emulator::fail_cudnn(3, CUDNN_STATUS_NOT_SUPPORTED);
-  CHECK(softmax_of_zeros(b) == 1.F / 64);  // by our own
+  CHECK(softmax_of_zeros(b) == 1.F / 64);                   // by our own
   emulator::fail_launch(2, cudaErrorLaunchOutOfResources);  // after the fill
-  CHECK(error_of(b).find("cudnnSoftmaxForward failed: CUDNN_STATUS_EXECUTION_FAILED_CUDART (5003), cudnnSoftmaxForward: cudaErrorLaunchOutOfResources") == 0);
+  CHECK(
+      error_of(b).find(
+          "cudnnSoftmaxForward failed: CUDNN_STATUS_EXECUTION_FAILED_CUDART (5003), cudnnSoftmaxForward: cudaErrorLaunchOutOfResources") ==
+      0);
   CHECK(error_of(b).empty());
 }
 

@@ -35,8 +35,9 @@ bool no_cudnn() {
 
 // Of each function the one by which an op is done, for the count.
 const std::map<std::string, const char*> functions{
-    {"conv2d", "cudnnConvolutionForward"}, {"softmax", "cudnnSoftmaxForward"},      {"log_softmax", "cudnnSoftmaxForward"},
-    {"max_pool2d", "cudnnPoolingForward"}, {"avg_pool2d", "cudnnPoolingForward"},   {"adaptive_avg_pool2d", "cudnnPoolingForward"},
+    {"conv2d", "cudnnConvolutionForward"},      {"softmax", "cudnnSoftmaxForward"},
+    {"log_softmax", "cudnnSoftmaxForward"},     {"max_pool2d", "cudnnPoolingForward"},
+    {"avg_pool2d", "cudnnPoolingForward"},      {"adaptive_avg_pool2d", "cudnnPoolingForward"},
     {"global_avg_pool", "cudnnPoolingForward"}, {"batch_norm", "cudnnBatchNormalizationForwardTraining"}};
 
 std::vector<OpCase> cases_of_cudnn() {
@@ -63,7 +64,8 @@ void check_case(const OpCase& c, DType dtype, double output_tolerance, double gr
   const auto differ = [&](const Tensor& a, const Tensor& b) { return special ? difference_with_specials(a, rounded(b)) : compare(a, b); };
   for (const auto& [name, output] : want.outputs) verify(c, name + " by cuDNN", differ(got.outputs.at(name), output), output_tolerance);
   for (const auto& [name, gradient] : want.gradients)
-    verify(c, "gradient of " + name + " by cuDNN", differ(got.gradients.at(name), gradient), gradient_tolerance * (special ? 1 : gradient_scale(gy, gradient)));
+    verify(c, "gradient of " + name + " by cuDNN", differ(got.gradients.at(name), gradient),
+           gradient_tolerance * (special ? 1 : gradient_scale(gy, gradient)));
   for (const auto& [name, buffer] : want.buffers) verify(c, name + " by cuDNN", differ(got.buffers.at(name), buffer), output_tolerance);
 }
 
@@ -98,7 +100,8 @@ TEST_CASE("whole numbers give the same bits by cuDNN as on the CPU, and every ti
     if (!c.has(Fill::integers) || !is_exact(c.attributes.at("op"))) continue;
     const std::vector<Tensor> want = everything(run_op(c.attributes, narrow, gy)), have = everything(once);
     REQUIRE(have.size() == want.size());
-    for (std::size_t i = 0; i < have.size(); ++i) verify(c, fmt::format("result {} by cuDNN", i), difference_with_specials(have[i], want[i]), 0);
+    for (std::size_t i = 0; i < have.size(); ++i)
+      verify(c, fmt::format("result {} by cuDNN", i), difference_with_specials(have[i], want[i]), 0);
   }
 }
 
@@ -119,7 +122,8 @@ TEST_CASE("dropout by cuDNN: its own masks, p as asked, the gradient through the
   CHECK(first != third);
   for (const auto& [drawn, p] : {std::pair(first, 0.25), std::pair(second, 0.5)}) {
     const auto kept = static_cast<double>(std::ranges::count_if(drawn, [](double v) { return v != 0; }));
-    CHECK(std::abs(kept / static_cast<double>(n) - (1 - p)) < 4 * std::sqrt(p * (1 - p) / static_cast<double>(n)));  // four standard deviations
+    CHECK(std::abs(kept / static_cast<double>(n) - (1 - p)) <
+          4 * std::sqrt(p * (1 - p) / static_cast<double>(n)));  // four standard deviations
     CHECK(std::ranges::all_of(drawn, [p = p](double v) { return v == 0 || std::abs(v * (1 - p) - 1) < 1e-7; }));
   }
   manual_seed(5);
@@ -153,7 +157,8 @@ TEST_CASE("the policy decides whether cuDNN is asked", "[cuda][ops][cudnn]") {
   if (no_cudnn()) return;
   for (const auto& [op, function] : functions) {
     const std::string id = op + ".0";
-    const auto first = std::ranges::find_if(case_table(), [&](const OpCase& c) { return c.attributes.at("op") == op && !c.has(Fill::special); });
+    const auto first =
+        std::ranges::find_if(case_table(), [&](const OpCase& c) { return c.attributes.at("op") == op && !c.has(Fill::special); });
     if (first == case_table().end()) continue;  // $MICA_CASE is of another op
     INFO(op);
     for (const Policy policy : {Policy::automatic, Policy::native, Policy::library}) {
@@ -212,22 +217,26 @@ TEST_CASE("batch norm by cuDNN, with its ReLU and dropout apart, equals the fuse
   const ByLibrary scope;
   const auto step = [](BatchNormOptions options, const char* choices) {
     set_policy(choices);
-    options.relu = true, options.dropout = {0.4, random_key("here", 3)}, options.num_batches_tracked = Tensor::zeros({}, DType::i64, Device::cuda());
+    options.relu = true, options.dropout = {0.4, random_key("here", 3)},
+    options.num_batches_tracked = Tensor::zeros({}, DType::i64, Device::cuda());
     Tensor x = numbers({3, 5, 2, 3}, DType::f64), w = numbers({5}, DType::f64), b = numbers({5}, DType::f64);
     const Tensor mean = Tensor::zeros({5}, DType::f64, Device::cuda()), variance = Tensor::ones({5}, DType::f64, Device::cuda());
     x.set_requires_grad(), w.set_requires_grad(), b.set_requires_grad();
     const Tensor y = batch_norm(x, w, b, mean, variance, options);
     y.backward(numbers(y.shape(), DType::f64));
     std::vector<Tensor> all;
-    for (const Tensor& t : {y.detach(), x.grad(), w.grad(), b.grad(), mean, variance, options.num_batches_tracked}) all.push_back(t.to(Device::cpu()));
+    for (const Tensor& t : {y.detach(), x.grad(), w.grad(), b.grad(), mean, variance, options.num_batches_tracked})
+      all.push_back(t.to(Device::cpu()));
     return all;
   };
   const auto asked = [] {
-    return std::array{emulator::cudnn_calls("cudnnBatchNormalizationForwardTraining"), emulator::cudnn_calls("cudnnBatchNormalizationForwardInference"),
+    return std::array{emulator::cudnn_calls("cudnnBatchNormalizationForwardTraining"),
+                      emulator::cudnn_calls("cudnnBatchNormalizationForwardInference"),
                       emulator::cudnn_calls("cudnnBatchNormalizationBackward")};
   };
   const auto before = asked();
-  for (const BatchNormOptions& options : {BatchNormOptions{.training = true}, BatchNormOptions{.training = true, .momentum = {}}, BatchNormOptions{}}) {
+  for (const BatchNormOptions& options :
+       {BatchNormOptions{.training = true}, BatchNormOptions{.training = true, .momentum = {}}, BatchNormOptions{}}) {
     const auto want = step(options, "native"), got = step(options, "library,dropout=native");
     for (std::size_t i = 0; i < want.size(); ++i) {
       INFO(i);
