@@ -5,7 +5,6 @@
 
 #ifdef MICA_CUDA
 #include <mica/core/cuda/device.h>
-#include <mica/kernels/cuda/by_cudnn.h>
 #endif
 
 namespace mica {
@@ -33,14 +32,6 @@ const Found& found() {
 }  // namespace
 
 std::string why_no_cuda() { return found().reason; }
-
-std::string why_no_cudnn() {
-#ifdef MICA_CUDA
-  return kernels::why_no_cudnn();
-#else
-  return found().reason;
-#endif
-}
 
 Device Device::cuda(int index) {
   if (found().devices == 0) throw DeviceError(fmt::format("Device::cuda({}): {}; use Device::cpu()", index, found().reason));

@@ -28,7 +28,4 @@ std::string to_string(Device device);  // "cpu", "cuda:0"
 // Empty where CUDA can be used, otherwise one sentence that says why it cannot.
 std::string why_no_cuda();
 
-// The same for cuDNN, which may do some of CUDA's ops (core/settings.h).
-std::string why_no_cudnn();
-
 }  // namespace mica

@@ -158,7 +158,7 @@ bool forward(Cuda& cuda, const Conv2dDims& dims, const T* x, const T* w, const T
         return MICA_CUDNN_CALL(cudnnConvolutionForward)(handle, &cudnn_one<T>, d.x, x, d.w, w, d.convolution, with..., &cudnn_zero<T>, d.y,
                                                         y);
       });
-  if (false) add_bias(cuda, dims, bias, y);
+  if (done && bias) add_bias(cuda, dims, bias, y);
   return done;
 }
 

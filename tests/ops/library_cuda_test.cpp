@@ -146,9 +146,10 @@ TEST_CASE("a gradient of dropout goes through the mask that its own call drew", 
   x.set_requires_grad();
   const Tensor y = dropout(x, 0.3, true, {});
   manual_seed(9);  // and more calls in between
-  dropout(x.detach(), 0.6, true, {});
+  const Tensor first = dropout(x.detach(), 0.6, true, {});
   y.backward(Tensor::ones({1000}, DType::f64, Device::cuda()));
   CHECK(same_bits(y.detach().to(Device::cpu()), x.grad().to(Device::cpu())));
+  CHECK_FALSE(same_bits(dropout(x.detach(), 0.6, true, {}).to(Device::cpu()), first.to(Device::cpu())));  // nor did it start anew
 }
 
 #ifdef MICA_CUDA_EMULATED
@@ -206,10 +207,17 @@ TEST_CASE("convolution by cuDNN keeps to the workspace limit, to TF32's switch a
 TEST_CASE("the algorithm of a shape is asked for once", "[cuda][cudnn]") {
   if (no_cudnn()) return;
   const ByLibrary scope;
-  const auto step = [] { conv2d(numbers({1, 2, 7, 9}), numbers({3, 2, 2, 3}), {}, {}); };
-  const long before = emulator::cudnn_calls("cudnnGetConvolutionForwardAlgorithm_v7");
-  for (int i = 0; i < 3; ++i) step();
-  CHECK(emulator::cudnn_calls("cudnnGetConvolutionForwardAlgorithm_v7") == before + 1);
+  const auto asked = [](const Conv2dOptions& options) {
+    const long before = emulator::cudnn_calls("cudnnGetConvolutionForwardAlgorithm_v7");
+    conv2d(numbers({1, 2, 7, 7}), numbers({3, 2, 3, 3}), {}, options);
+    return emulator::cudnn_calls("cudnnGetConvolutionForwardAlgorithm_v7") - before;
+  };
+  const Conv2dOptions one{{1, 1}, {0, 0}, {1, 1}, 1}, other{{1, 1}, {1, 1}, {2, 2}, 1}, strided{{2, 2}, {2, 2}, {1, 1}, 1};  // all to 5×5
+  CHECK(asked(one) == 1);
+  CHECK(asked(other) == 1);
+  CHECK(asked(one) == 0);
+  CHECK(asked(strided) == 1);
+  CHECK(asked(other) == 0);
 }
 
 TEST_CASE("batch norm by cuDNN, with its ReLU and dropout apart, equals the fused one", "[cuda][cudnn]") {
