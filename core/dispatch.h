@@ -40,6 +40,13 @@ void dispatch_floating(const Tensor& x, F&& f) {
   });
 }
 
+// Is this op of x to be done by cuDNN?
+inline bool by_cudnn(const Tensor& x, kernels::LibraryOp op) {
+  bool answer = false;
+  dispatch_device(x, [&](auto& context) { answer = kernels::by_cudnn(context, op); });
+  return answer;
+}
+
 // For kernels' arguments that may be null.
 template <class T>
 const T* data_or_null(const Tensor& x) {

@@ -15,7 +15,7 @@
 namespace mica {
 namespace {
 
-std::atomic<std::uint64_t> seed = 0;
+std::atomic<std::uint64_t> seed = 0, times_seeded = 0;
 std::atomic<std::uint32_t> initialized = 0;
 
 }  // namespace
@@ -23,9 +23,11 @@ std::atomic<std::uint32_t> initialized = 0;
 void manual_seed(std::uint64_t value) {
   seed = value;
   initialized = 0;
+  ++times_seeded;
 }
 
 std::uint64_t current_seed() { return seed; }
+std::uint64_t seedings() { return times_seeded; }
 
 RandomKey random_key(std::string_view use, std::uint32_t step) {
   std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a, 64 bits

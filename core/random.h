@@ -14,6 +14,7 @@ using kernels::RandomKey;
 // Sets the process's seed (0 at start) and restarts the numbering of modules that are made from here on.
 void manual_seed(std::uint64_t seed);
 std::uint64_t current_seed();
+std::uint64_t seedings();  // how often it was set: a generator that keeps a state starts anew with each
 
 // The key of one use: its name (a layer's path, "shuffle", …) and a counter that the use keeps itself.
 RandomKey random_key(std::string_view use, std::uint32_t step = 0);

@@ -13,6 +13,10 @@
 #include <cstdlib>
 #include <vector>
 
+#ifdef MICA_CUDA
+#include <mica/kernels/cuda/by_cudnn.h>
+#endif
+
 namespace mica {
 
 using kernels::library_op_names;
@@ -93,5 +97,11 @@ bool deterministic() { return settings().deterministic; }
 
 void set_workspace_limit(std::size_t bytes) { settings().workspace_bytes = bytes; }
 std::size_t workspace_limit() { return settings().workspace_bytes; }
+
+#ifdef MICA_CUDA
+std::string why_no_cudnn() { return kernels::why_no_cudnn(); }
+#else
+std::string why_no_cudnn() { return "this build of Mica has the CPU backend only"; }
+#endif
 
 }  // namespace mica

@@ -47,4 +47,8 @@ std::size_t workspace_limit();
 
 kernels::Settings& settings();  // what all contexts share
 
+// Empty where cuDNN can do ops of CUDA, as far as is known, otherwise one sentence that says why our own kernels do them. Asks for
+// no device.
+std::string why_no_cudnn();
+
 }  // namespace mica

@@ -64,6 +64,22 @@ void batch_norm_apply(Cpu& cpu, const BatchNormDims& d, const T* x, const T* sca
 template <class T>
 void batch_norm_apply(Cuda& cuda, const BatchNormDims& d, const T* x, const T* scale, const T* shift, const Epilogue& epilogue, T* y);
 
+// By cuDNN, where it is chosen and can: y = z, and in training what batch_norm_of_batch does, but of the factors only mean and
+// inverse_std, which are what backward needs without a ReLU. `running` are in evaluation the statistics themselves. False where
+// nothing was done.
+template <class T>
+bool batch_norm_by_cudnn(Cpu&, const BatchNormDims&, const T*, const BatchNormParameters<T>&, const RunningStatistics<T>&, bool,
+                         const NewBatchNormFactors<T>&, T*) { return false; }
+template <class T>
+bool batch_norm_by_cudnn(Cuda& cuda, const BatchNormDims& d, const T* x, const BatchNormParameters<T>& parameters,
+                         const RunningStatistics<T>& running, bool training, const NewBatchNormFactors<T>& factors, T* y);
+// And the gradients of training without an epilogue. gx may be null.
+template <class T>
+bool batch_norm_backward_by_cudnn(Cpu&, const BatchNormDims&, const T*, const T*, double, const BatchNormFactors<T>&, const T*, T*, T*, T*) { return false; }
+template <class T>
+bool batch_norm_backward_by_cudnn(Cuda& cuda, const BatchNormDims& d, const T* x, const T* gy, double eps, const BatchNormFactors<T>& factors,
+                                  const T* w, T* gx, T* gw, T* gb);
+
 // y is read only with dropout: where a ReLU alone was active is found again from x, which is read anyway. `training`: were
 // mean and variance x's own? gx may be null; gw and gb are always written.
 template <class T>

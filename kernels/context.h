@@ -8,4 +8,9 @@ namespace mica::kernels {
 
 class Cuda;  // kernels/cuda/context.h; overloads on it exist in builds with CUDA
 
+// Does the policy choose cuDNN for this op, and can it be used here? Which is faster has not been measured yet, so it is
+// chosen only where the library is asked for.
+inline bool by_cudnn(Cpu&, LibraryOp) { return false; }
+bool by_cudnn(Cuda& cuda, LibraryOp op);
+
 }  // namespace mica::kernels

@@ -3,7 +3,8 @@
 //   y[n,i,j,o]  = b[o] + Σ_{u,v,c} x[n, i·s − p + u·d, j·s − p + v·d, c] · w[o,u,v,c]
 //   gx[n,·,·,c] = Σ gy[n,i,j,o] · w[o,u,v,c]      over the same pairs
 //   gw[o,u,v,c] = Σ gy[n,i,j,o] · x[n,·,·,c]      gb[o] = Σ_{n,i,j} gy[n,i,j,o]
-// f64 is the definition, by plain loops (conv2d_reference); f32 is what the context's policy says: oneDNN's or our own.
+// f64 is the definition, by plain loops (conv2d_reference); f32 is what the context's policy says: oneDNN's or our own;
+// on CUDA both types are, cuDNN's or our own, and cuDNN may choose Winograd's or Fourier's transforms too.
 // Winograd's transforms add neighbouring pixels and filter taps before they are multiplied: where one is infinite, NaN or
 // so large that others round away beside it (1e20), outputs near it may differ from the sum above, up to NaN. The CPU's
 // other kernels keep to it; Policy::library chooses oneDNN's. On CUDA what lies outside an image counts as zero instead of

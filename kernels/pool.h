@@ -1,6 +1,7 @@
 // Pooling over images N,H,W,C. f32 and f64.
 // Max pooling pads with −∞, the first maximum in row order wins a tie and gets the gradient, and NaN wins over numbers;
-// backward finds the winner again from x, so no index tensor is kept.
+// backward finds the winner again from x, so no index tensor is kept. cuDNN, where the policy chooses it, gives the same
+// values, but does not say which of equal maxima, or of a window's NaNs, gets the gradient.
 #pragma once
 
 #include <mica/kernels/context.h>

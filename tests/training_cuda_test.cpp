@@ -5,11 +5,16 @@
 #include "no_device.h"
 #include "scratch_folder.h"
 
+#ifdef MICA_CUDA_EMULATED
+#include "emulator/cudnn.h"
+#endif
+
 #include <mica/core/error.h>
 #include <mica/core/file.h>
 #include <mica/core/memory.h>
 #include <mica/core/random.h>
 #include <mica/core/range.h>
+#include <mica/core/settings.h>
 #include <mica/data/drawn_digits.h>
 #include <mica/optim/clip.h>
 
@@ -125,6 +130,33 @@ TEST_CASE("gap-19k: ten f64 steps on CUDA equal the CPU's, dropout's masks too",
     TenSteps cpu = ten_steps(DType::f64, nullptr, dropout, Device::cpu(), 3);
     manual_seed(7);
     TenSteps cuda = ten_steps(DType::f64, nullptr, dropout, Device::cuda(), 3);
+    for (std::size_t i = 0; i < 10; ++i) CHECK(std::abs(cuda.losses[i] - cpu.losses[i]) <= 1e-10 * cpu.losses[i]);
+    const StateDict a = cpu.network.state_dict(), b = cuda.network.state_dict();
+    REQUIRE(a.size() == b.size());
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      INFO(a[i].first);
+      CHECK(difference(b[i].second.detach(), a[i].second.detach()) < 1e-10);
+    }
+  }
+}
+
+// cuDNN does convolution, batch norm, pooling and log_softmax, and ReLU and dropout follow as ops of their own.
+TEST_CASE("gap-19k: ten f64 steps by cuDNN equal the CPU's", "[cuda][cudnn]") {
+  if (no_device() || !why_no_cudnn().empty()) return;
+  for (const auto& [choices, dropout] : {std::pair("library", 0.0), std::pair("library,dropout=native", 0.3)}) {
+    manual_seed(7);
+    TenSteps cpu = ten_steps(DType::f64, nullptr, dropout, Device::cpu(), 3);
+    manual_seed(7);
+    set_policy(choices);
+#ifdef MICA_CUDA_EMULATED
+    const auto calls = [] { return emulator::cudnn_calls("cudnnConvolutionBackwardFilter") + emulator::cudnn_calls("cudnnBatchNormalizationBackward"); };
+    const long before = calls();
+#endif
+    TenSteps cuda = ten_steps(DType::f64, nullptr, dropout, Device::cuda(), 3);
+    set_policy(Policy::automatic);
+#ifdef MICA_CUDA_EMULATED
+    CHECK(calls() >= before + 100);  // ten steps of several layers
+#endif
     for (std::size_t i = 0; i < 10; ++i) CHECK(std::abs(cuda.losses[i] - cpu.losses[i]) <= 1e-10 * cpu.losses[i]);
     const StateDict a = cpu.network.state_dict(), b = cuda.network.state_dict();
     REQUIRE(a.size() == b.size());

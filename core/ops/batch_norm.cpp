@@ -2,6 +2,7 @@
 #include <mica/core/dispatch.h>
 #include <mica/core/error.h>
 #include <mica/core/ops/batch_norm.h>
+#include <mica/core/ops/dropout.h>
 #include <mica/core/ops/elementwise.h>
 #include <mica/kernels/batch_norm.h>
 
@@ -54,36 +55,53 @@ Tensor normalize(const Tensor& x, const Tensor& weight, const Tensor& bias, Tens
                  bool from_batch) {
   const kernels::BatchNormDims d{x.size(1) == 0 ? 0 : x.numel() / x.size(1), x.size(1)};
   kernels::Epilogue epilogue{options.relu, options.dropout};
-  if (epilogue.dropout.p > 0 && !epilogue.relu) throw Error("batch_norm: fused dropout needs a fused relu");
   const auto per_channel = [&] { return Tensor::empty({d.channels}, x.dtype(), x.device()); };
   Tensor mean = per_channel(), inverse_std = per_channel(), scale = per_channel(), shift = per_channel(), y = Tensor::empty(x.shape(), x.dtype(), x.device());
   dispatch_floating(x, [&](auto& context, auto t) {
     using T = decltype(t);
     const kernels::BatchNormParameters<T> parameters{options.eps, weight.data<T>(), bias.data<T>()};
     const kernels::NewBatchNormFactors<T> factors{mean.data<T>(), inverse_std.data<T>(), scale.data<T>(), shift.data<T>()};
-    if (from_batch)
-      kernels::batch_norm_of_batch<T>(context, d, x.data<T>(), parameters,
-                                      {changed<T>(running_mean), changed<T>(running_var), changed<std::int64_t>(options.num_batches_tracked), options.momentum},
-                                      per_channel().template data<T>(), factors);
-    else kernels::batch_norm_of_running(context, d.channels, running_mean.data<T>(), running_var.data<T>(), parameters, factors);
+    const kernels::RunningStatistics<T> running =
+        from_batch ? kernels::RunningStatistics<T>{changed<T>(running_mean), changed<T>(running_var), changed<std::int64_t>(options.num_batches_tracked), options.momentum}
+                   : kernels::RunningStatistics<T>{running_mean.data<T>(), running_var.data<T>(), nullptr, {}};
+    if (!from_batch) kernels::batch_norm_of_running<T>(context, d.channels, running.mean, running.variance, parameters, factors);
+    if (!epilogue.relu && kernels::batch_norm_by_cudnn<T>(context, d, x.data<T>(), parameters, running, from_batch, factors, y.data<T>())) return;
+    if (from_batch) kernels::batch_norm_of_batch<T>(context, d, x.data<T>(), parameters, running, per_channel().template data<T>(), factors);
     kernels::batch_norm_apply<T>(context, d, x.data<T>(), scale.data<T>(), shift.data<T>(), epilogue, y.data<T>());
   });
   const Saved kept_y = epilogue.dropout.p > 0 ? Saved("batch_norm", y) : Saved("batch_norm", Tensor());
   record("batch_norm", y, {x, weight, bias},
-         [=, x = Saved("batch_norm", x), weight = Saved("batch_norm", weight), need_gx = x.requires_grad()](const Tensor& gy) -> Gradients {
+         [=, x = Saved("batch_norm", x), weight = Saved("batch_norm", weight), need_gx = x.requires_grad(),
+          eps = options.eps](const Tensor& gy) -> Gradients {
            Tensor gx = need_gx ? Tensor::empty(gy.shape(), gy.dtype(), gy.device()) : Tensor();
            Tensor gw = Tensor::empty({d.channels}, gy.dtype(), gy.device());
            Tensor gb = Tensor::empty({d.channels}, gy.dtype(), gy.device());
            dispatch_floating(gy, [&](auto& context, auto t) {
              using T = decltype(t);
              const kernels::BatchNormFactors<T> factors{mean.data<T>(), inverse_std.data<T>(), scale.data<T>(), shift.data<T>()};
-             kernels::batch_norm_backward<T>(context, d, x.get().data<T>(), epilogue.dropout.p > 0 ? kept_y.get().data<T>() : nullptr,
-                                             gy.data<T>(), factors, weight.get().data<T>(), from_batch, epilogue,
-                                             need_gx ? gx.data<T>() : nullptr, gw.data<T>(), gb.data<T>());
+             const T *from = x.get().data<T>(), *w = weight.get().data<T>();
+             T* const to = need_gx ? gx.data<T>() : nullptr;
+             if (from_batch && !epilogue.relu &&
+                 kernels::batch_norm_backward_by_cudnn<T>(context, d, from, gy.data<T>(), eps, factors, w, to, gw.data<T>(), gb.data<T>())) return;
+             kernels::batch_norm_backward<T>(context, d, from, epilogue.dropout.p > 0 ? kept_y.get().data<T>() : nullptr, gy.data<T>(), factors, w,
+                                             from_batch, epilogue, to, gw.data<T>(), gb.data<T>());
            });
            return {gx, gw, gb};
          });
   return y;
+}
+
+// What cuDNN does of them, it does alone: ReLU and dropout then follow as ops of their own, with the same result.
+Tensor normalize_with_epilogue(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean, const Tensor& running_var,
+                               const BatchNormOptions& options) {
+  const bool alone = options.relu && by_cudnn(x, kernels::LibraryOp::batch_norm), dropped = options.dropout.p > 0;
+  const bool dropped_apart = dropped && (alone || by_cudnn(x, kernels::LibraryOp::dropout));
+  BatchNormOptions fused = options;
+  fused.relu = options.relu && !alone;
+  if (dropped_apart) fused.dropout = {};
+  Tensor y = normalize(x, weight, bias, running_mean, running_var, fused, options.training);
+  if (alone) y = relu(y);
+  return dropped_apart ? dropout(y, options.dropout.p, true, options.dropout.key) : y;
 }
 
 }  // namespace
@@ -95,6 +113,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
   if (running_mean.defined() != running_var.defined())
     throw Error(fmt::format("batch_norm: expected both running_mean and running_var, or neither, got only {}",
                             running_mean.defined() ? "running_mean" : "running_var"));
+  if (options.dropout.p > 0 && !options.relu) throw Error("batch_norm: fused dropout needs a fused relu");
   if (from_batch) check_count(x, running_mean.defined(), options);
   if (!from_batch && !running_mean.defined()) throw Error("batch_norm: evaluation needs running_mean and running_var; give them, or train");
   const auto given_or = [&](const Tensor& t, double value) { return t.defined() ? t : Tensor::full({x.size(1)}, value, x.dtype(), x.device()); };
@@ -112,7 +131,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
   const bool moves = x.rank() != 2 && x.rank() != 4;
   const std::int64_t pixels = x.size(0) * x.size(1) == 0 ? 0 : x.numel() / (x.size(0) * x.size(1));
   const Tensor image = moves ? x.reshape({x.size(0), x.size(1), pixels, 1}) : x;
-  const Tensor y = normalize(image, given_or(weight, 1), given_or(bias, 0), running_mean, running_var, options, from_batch);
+  const Tensor y = normalize_with_epilogue(image, given_or(weight, 1), given_or(bias, 0), running_mean, running_var, options);
   return moves ? y.reshape(x.shape()) : y;
 }
 

@@ -8,6 +8,8 @@
 namespace mica {
 
 // The mask is a function of key and element number in memory order; give every use a key of its own. p in [0, 1].
+// Where the policy chooses cuDNN, its masks are those of a generator of its own instead, seeded by manual_seed: the same seed and the
+// same calls in the same order give the same bits.
 Tensor dropout(const Tensor& x, double p, bool training, const RandomKey& key);
 
 }  // namespace mica

@@ -2,6 +2,7 @@
 #include <mica/kernels/batch_norm_channel.h>
 #include <mica/kernels/cuda/block_reduce.h>
 #include <mica/kernels/cuda/column_sums.h>
+#include <mica/kernels/cuda/cudnn_ops.h>
 #include <mica/kernels/cuda/four.h>
 #include <mica/kernels/cuda/launch.h>
 #include <mica/kernels/cuda/strided.h>
@@ -111,6 +112,8 @@ template <class T>
 __global__ void fold_kernel(unsigned channels, const T* mean, const T* variance, BatchNormParameters<T> parameters, NewBatchNormFactors<T> factors) {
   for (unsigned c = first_item(); c < channels; c += item_step()) make_factors(c, mean[c], variance[c], parameters, factors);
 }
+
+__global__ void count_kernel(i64* batches) { ++*batches; }
 
 // gw, gb, and of gx = by_g·g + by_x·(x − mean) + constant the factors: slopes[3×channels].
 template <class T>
@@ -230,6 +233,21 @@ void batch_norm_apply(Cuda& cuda, const BatchNormDims& d, const T* x, const T* s
 }
 
 template <class T>
+bool batch_norm_by_cudnn(Cuda& cuda, const BatchNormDims& d, const T* x, const BatchNormParameters<T>& parameters, const RunningStatistics<T>& running,
+                         bool training, const NewBatchNormFactors<T>& factors, T* y) {
+  if (!training) return MICA_BY_CUDNN(batch_norm, cudnn_ops::batch_norm_evaluate(cuda, d, x, parameters, running.mean, running.variance, y));
+  if (!MICA_BY_CUDNN(batch_norm, cudnn_ops::batch_norm_train(cuda, d, x, parameters, running, factors, y))) return false;
+  if (running.batches) launch(cuda, "batch_norm_count", count_kernel, {dim3(1), dim3(1)}, running.batches);
+  return true;
+}
+
+template <class T>
+bool batch_norm_backward_by_cudnn(Cuda& cuda, const BatchNormDims& d, const T* x, const T* gy, double eps, const BatchNormFactors<T>& factors,
+                                  const T* w, T* gx, T* gw, T* gb) {
+  return MICA_BY_CUDNN(batch_norm, cudnn_ops::batch_norm_backward(cuda, d, x, gy, eps, factors, w, gx, gw, gb));
+}
+
+template <class T>
 void batch_norm_backward(Cuda& cuda, const BatchNormDims& d, const T* x, const T* y, const T* gy, const BatchNormFactors<T>& by,
                          const T* w, bool training, const Epilogue& epilogue, T* gx, T* gw, T* gb) {
   const bool dropped = epilogue.dropout.p > 0;
@@ -252,6 +270,10 @@ void batch_norm_backward(Cuda& cuda, const BatchNormDims& d, const T* x, const T
                                     const RunningStatistics<T>&, T*, const NewBatchNormFactors<T>&);                                \
   template void batch_norm_of_running(Cuda&, i64, const T*, const T*, const BatchNormParameters<T>&, const NewBatchNormFactors<T>&); \
   template void batch_norm_apply(Cuda&, const BatchNormDims&, const T*, const T*, const T*, const Epilogue&, T*);                   \
+  template bool batch_norm_by_cudnn(Cuda&, const BatchNormDims&, const T*, const BatchNormParameters<T>&,                           \
+                                    const RunningStatistics<T>&, bool, const NewBatchNormFactors<T>&, T*);                          \
+  template bool batch_norm_backward_by_cudnn(Cuda&, const BatchNormDims&, const T*, const T*, double, const BatchNormFactors<T>&,   \
+                                             const T*, T*, T*, T*);                                                                 \
   template void batch_norm_backward(Cuda&, const BatchNormDims&, const T*, const T*, const T*, const BatchNormFactors<T>&, const T*, \
                                     bool, const Epilogue&, T*, T*, T*);
 MICA_FLOATING(float)

@@ -27,4 +27,11 @@ void backward_data(Cuda& cuda, const Conv2dDims& d, const float* gy, const float
 void backward_weight(Cuda& cuda, const Conv2dDims& d, const float* x, const float* gy, float* gw, float* gb);  // gb may be null
 }  // namespace conv2d_3x3
 
+// cuDNN's, where the policy chooses it: conv2d_cudnn.cpp. False: it cannot do this one.
+namespace conv2d_cudnn {
+template <class T> bool forward(Cuda& cuda, const Conv2dDims& d, const T* x, const T* w, const T* bias, T* y);
+template <class T> bool backward_data(Cuda& cuda, const Conv2dDims& d, const T* gy, const T* w, T* gx);
+template <class T> bool backward_weight(Cuda& cuda, const Conv2dDims& d, const T* x, const T* gy, T* gw);
+}  // namespace conv2d_cudnn
+
 }  // namespace mica::kernels

@@ -1,6 +1,7 @@
 // Pooling. A thread makes one pixel's values of a pack of channels: of y forward, and of gx backward, where it gathers from the
 // windows that cover the pixel, in their order. Windows that tile the image (kernel = stride) are done one a thread in both
 // directions, and those of 2×2, which networks have, with loops that are unrolled.
+#include <mica/kernels/cuda/cudnn_ops.h>
 #include <mica/kernels/cuda/reduction.h>
 #include <mica/kernels/pool.h>
 
@@ -275,6 +276,7 @@ void global_average(Cuda& cuda, const Pool2dDims& d, const T* x, T* y) {
 
 template <class T>
 void max_pool2d_forward(Cuda& cuda, const Pool2dDims& d, const T* x, T* y) {
+  if (MICA_BY_CUDNN(max_pool2d, cudnn_ops::max_pool2d_forward(cuda, d, x, y))) return;
   by_width<T>(d, [&](auto width) {
     constexpr int wide = width;
     const Grid windows(d, d.oh, d.ow, wide);
@@ -286,6 +288,7 @@ void max_pool2d_forward(Cuda& cuda, const Pool2dDims& d, const T* x, T* y) {
 
 template <class T>
 void max_pool2d_backward(Cuda& cuda, const Pool2dDims& d, const T* x, const T* gy, T* gx) {
+  if (MICA_BY_CUDNN(max_pool2d, cudnn_ops::max_pool2d_backward(cuda, d, x, gy, gx))) return;
   by_width<T>(d, [&](auto width) {
     constexpr int wide = width;
     const bool tiled = tiles_image(d);
@@ -298,6 +301,7 @@ void max_pool2d_backward(Cuda& cuda, const Pool2dDims& d, const T* x, const T* g
 
 template <class T>
 void avg_pool2d_forward(Cuda& cuda, const Pool2dDims& d, const AveragePool& rule, const T* x, T* y) {
+  if (MICA_BY_CUDNN(avg_pool2d, cudnn_ops::avg_pool2d_forward(cuda, d, rule, x, y))) return;
   if (rule.adaptive && d.oh == 1 && d.ow == 1 && rule.divisor == 0) return global_average(cuda, d, x, y);
   by_width<T>(d, [&](auto width) {
     constexpr int wide = width;
@@ -308,6 +312,7 @@ void avg_pool2d_forward(Cuda& cuda, const Pool2dDims& d, const AveragePool& rule
 
 template <class T>
 void avg_pool2d_backward(Cuda& cuda, const Pool2dDims& d, const AveragePool& rule, const T* gy, T* gx) {
+  if (MICA_BY_CUDNN(avg_pool2d, cudnn_ops::avg_pool2d_backward(cuda, d, rule, gy, gx))) return;
   by_width<T>(d, [&](auto width) {
     constexpr int wide = width;
     const Grid pixels(d, d.h, d.w, wide);

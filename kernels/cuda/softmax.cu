@@ -1,3 +1,4 @@
+#include <mica/kernels/cuda/cudnn_ops.h>
 #include <mica/kernels/cuda/softmax_lines.h>
 
 #include <cmath>
@@ -51,18 +52,22 @@ struct Backward {
 
 template <class T>
 void softmax_forward(Cuda& cuda, const SoftmaxDims& d, const T* x, T* y) {
+  if (MICA_BY_CUDNN(softmax, cudnn_ops::softmax_forward(cuda, d, false, x, y))) return;
   for_each_line<Forward<false, T>>(cuda, "softmax_forward", d, x, y);
 }
 template <class T>
 void softmax_backward(Cuda& cuda, const SoftmaxDims& d, const T* y, const T* gy, T* gx) {
+  if (MICA_BY_CUDNN(softmax, cudnn_ops::softmax_backward(cuda, d, false, y, gy, gx))) return;
   for_each_line<Backward<false, T>>(cuda, "softmax_backward", d, y, gy, gx);
 }
 template <class T>
 void log_softmax_forward(Cuda& cuda, const SoftmaxDims& d, const T* x, T* y) {
+  if (MICA_BY_CUDNN(softmax, cudnn_ops::softmax_forward(cuda, d, true, x, y))) return;
   for_each_line<Forward<true, T>>(cuda, "log_softmax_forward", d, x, y);
 }
 template <class T>
 void log_softmax_backward(Cuda& cuda, const SoftmaxDims& d, const T* y, const T* gy, T* gx) {
+  if (MICA_BY_CUDNN(softmax, cudnn_ops::softmax_backward(cuda, d, true, y, gy, gx))) return;
   for_each_line<Backward<true, T>>(cuda, "log_softmax_backward", d, y, gy, gx);
 }
 

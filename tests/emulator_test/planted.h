@@ -51,6 +51,7 @@ std::vector<Program> host_bugs();       // between host, copies and kernels
 std::vector<Program> capture_bugs();    // in graphs
 std::vector<Program> allocator_bugs();  // of tensors, whose memory is cached
 std::vector<Program> cublas_bugs();
+std::vector<Program> cudnn_bugs();      // in calls of cuDNN
 
 inline void expect(bool condition, const char* otherwise) {
   if (!condition) throw std::runtime_error(otherwise);

@@ -112,3 +112,6 @@ TEST_CASE("missing order between host and device is found") { check_all(host_bug
 TEST_CASE("misuse of captures is found") { check_all(capture_bugs()); }
 TEST_CASE("misuse of tensors' memory is found") { check_all(allocator_bugs()); }
 TEST_CASE("misuse of cuBLAS is found") { check_all(cublas_bugs()); }
+#ifdef MICA_CUDNN
+TEST_CASE("misuse of cuDNN is found") { check_all(cudnn_bugs()); }
+#endif

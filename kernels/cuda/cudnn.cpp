@@ -1,0 +1,134 @@
+#include <mica/kernels/cuda/by_cudnn.h>
+#include <mica/kernels/dropout.h>
+
+#ifndef MICA_CUDNN
+
+namespace mica::kernels {
+
+std::string why_no_cudnn() { return "this build was made where cuDNN's header was not found"; }
+Cudnn* Cuda::cudnn() { return nullptr; }
+bool by_cudnn(Cuda&, LibraryOp) { return false; }
+
+#define MICA_FLOATING(T)                                                                    \
+  template <>                                                                               \
+  i64 dropout_reserve_bytes<T>(Cuda&, i64) {                                                \
+    return 0;                                                                               \
+  }                                                                                         \
+  template <>                                                                               \
+  bool dropout_by_cudnn(Cuda&, i64, const GeneratedDropout&, const T*, T*, std::uint8_t*) { \
+    return false;                                                                           \
+  }                                                                                         \
+  template <>                                                                               \
+  void dropout_backward_by_cudnn(Cuda&, i64, const GeneratedDropout&, const T*, T*, std::uint8_t*) {}
+MICA_FLOATING(float)
+MICA_FLOATING(double)
+
+}  // namespace mica::kernels
+
+#else
+
+#include <mica/kernels/cuda/cudnn.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace mica::kernels {
+namespace {
+
+std::mutex making;          // of handles
+std::string making_failed;  // why, where it did
+
+#ifndef MICA_CUDA_EMULATED
+// This build's version, whatever is installed as the default, and neighbours, to name what was found instead.
+const SharedLibrary& load() {
+  static const std::string wanted = fmt::format("libcudnn.so.{}", CUDNN_MAJOR), older = fmt::format("libcudnn.so.{}", CUDNN_MAJOR - 1),
+                           newer = fmt::format("libcudnn.so.{}", CUDNN_MAJOR + 1);
+  static const SharedLibrary library{wanted.c_str(), "libcudnn.so", newer.c_str(), older.c_str()};
+  return library;
+}
+#endif
+
+// 91900 is 9.19.0; before version 9, 8902 was 8.9.2.
+std::string why_not_version(std::size_t version) {
+  const std::size_t unit = version < 10000 ? 1000 : 10000;
+  if (version / unit == CUDNN_MAJOR) return {};
+  return fmt::format("this build is made for cuDNN {}.{}, and cuDNN {}.{} is what was found; install version {}", CUDNN_MAJOR, CUDNN_MINOR,
+                     version / unit, version % unit / 100, CUDNN_MAJOR);
+}
+
+std::string why_not() {
+#ifndef MICA_CUDA_EMULATED
+  if (!load().loaded()) return fmt::format("cuDNN was not found: {}", load().reason());
+#endif
+  const std::string version = why_not_version(MICA_CUDNN_CALL(cudnnGetVersion)());
+  return version.empty() ? making_failed : version;
+}
+
+}  // namespace
+
+#ifndef MICA_CUDA_EMULATED
+const SharedLibrary& cudnn_library() { return load(); }
+#endif
+
+std::string why_no_cudnn() {
+  const std::lock_guard lock(making);
+  return why_not();
+}
+
+Cudnn* Cuda::cudnn() {
+  const std::lock_guard lock(making);
+  if (cudnn_ || !why_not().empty()) return cudnn_.get();
+  try {
+    cudnn_ = std::make_shared<Cudnn>(stream_);
+  } catch (const CudaError& error) {
+    making_failed = fmt::format("cuDNN cannot be used: {}", error.what());
+  }
+  return cudnn_.get();
+}
+
+bool by_cudnn(Cuda& cuda, LibraryOp op) { return cuda.settings().policy(op) == Policy::library && cuda.cudnn(); }
+
+// ---- calls ----
+
+void check(cudnnStatus_t status, const char* what, const char* file, int line) {
+  if (status == CUDNN_STATUS_SUCCESS) return;
+  char words[512] = "";
+  MICA_CUDNN_CALL(cudnnGetLastErrorString)(words, sizeof words);
+  (void)cudaGetLastError();  // where the next launch would be blamed for it
+  throw CudaError(fmt::format("{} failed: {} ({}){}{} ({}:{})", what, MICA_CUDNN_CALL(cudnnGetErrorString)(status),
+                              static_cast<int>(status), *words ? ", " : "", words, file, line));
+}
+
+bool supported(cudnnStatus_t status, const char* what, const char* file, int line) {
+  if (CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED) return false;
+  check(status, what, file, line);
+  return true;
+}
+
+Cudnn::Cudnn(const Stream& stream) {
+  check(MICA_CUDNN_CALL(cudnnCreate)(handle_.out()), "cudnnCreate");
+  check(MICA_CUDNN_CALL(cudnnSetStream)(handle(), stream.get()), "cudnnSetStream");
+}
+
+// ---- descriptors ----
+
+bool cudnn_sizes(std::initializer_list<i64> sizes) {
+  return std::ranges::all_of(sizes, [](i64 size) { return size >= 1 && size <= largest_window; });
+}
+
+TensorDescriptor::TensorDescriptor(cudnnDataType_t type, cudnnTensorFormat_t format, i64 n, i64 c, i64 h, i64 w) {
+  check(MICA_CUDNN_CALL(cudnnSetTensor4dDescriptor)(*this, format, type, static_cast<int>(n), static_cast<int>(c), static_cast<int>(h),
+                                                    static_cast<int>(w)),
+        "cudnnSetTensor4dDescriptor");
+}
+
+FilterDescriptor::FilterDescriptor(cudnnDataType_t type, i64 o, i64 c, i64 kh, i64 kw) {
+  check(MICA_CUDNN_CALL(cudnnSetFilter4dDescriptor)(*this, type, CUDNN_TENSOR_NHWC, static_cast<int>(o), static_cast<int>(c),
+                                                    static_cast<int>(kh), static_cast<int>(kw)),
+        "cudnnSetFilter4dDescriptor");
+}
+
+}  // namespace mica::kernels
+
+#endif

@@ -1,0 +1,84 @@
+// When cuDNN cannot be used, and when a call of it fails: what is said, and that our own kernels do the work.
+#ifdef MICA_CUDNN
+
+#include "../catch.h"
+#include "planted.h"
+
+#include <emulator/cudnn.h>
+#include <emulator/device.h>
+
+#include <mica/kernels/cuda/cudnn.h>
+#include <mica/kernels/softmax.h>
+
+using namespace mica::kernels;
+using planted::Bench;
+
+namespace {
+
+// Of 64 zeros as one line.
+float softmax_of_zeros(Bench& b) {
+  const Scratch<float> y(b.memory, 64);
+  planted::fill(b.cuda, b.d, 0, 64);
+  softmax_forward<float>(b.cuda, {1, 64, 1}, b.d, y.get());
+  return planted::host(b.cuda, y.get(), 64)[63];
+}
+
+std::string error_of(Bench& b) {
+  try {
+    softmax_of_zeros(b);
+  } catch (const mica::CudaError& error) {
+    return error.what();
+  }
+  return {};
+}
+
+}  // namespace
+
+TEST_CASE("cuDNN of another major version is refused, with both versions named") {
+  Bench b;
+  b.settings.policies[static_cast<std::size_t>(LibraryOp::softmax)] = Policy::library;
+  const std::string wanted = "this build is made for cuDNN " + std::to_string(CUDNN_MAJOR) + "." + std::to_string(CUDNN_MINOR);
+  for (const auto& [version, name] : {std::pair<std::size_t, std::string>(8902, "8.9"), {100300, "10.3"}}) {
+    emulator::set_cudnn_version(version);
+    CHECK(why_no_cudnn() == wanted + ", and cuDNN " + name + " is what was found; install version " + std::to_string(CUDNN_MAJOR));
+    const long before = emulator::cudnn_calls("cudnnSoftmaxForward");
+    CHECK(softmax_of_zeros(b) == 1.F / 64);  // by our own
+    CHECK(emulator::cudnn_calls("cudnnSoftmaxForward") == before);
+    CHECK(b.cuda.cudnn() == nullptr);
+  }
+  emulator::set_cudnn_version(90100);  // an older 9 will do
+  CHECK(why_no_cudnn().empty());
+  CHECK(softmax_of_zeros(b) == 1.F / 64);
+  CHECK(emulator::cudnn_calls("cudnnSoftmaxForward") > 0);
+  emulator::set_cudnn_version(0);
+}
+
+TEST_CASE("a call of cuDNN that fails says which, why and where, and the next one works") {
+  Bench b;
+  b.settings.policies[static_cast<std::size_t>(LibraryOp::softmax)] = Policy::library;
+  CHECK(error_of(b).empty());
+  int failures = 0;
+  for (int nth = 1;; ++nth) {
+    emulator::fail_cudnn(nth, CUDNN_STATUS_INTERNAL_ERROR);
+    const std::string error = error_of(b);
+    if (error.empty()) break;
+    ++failures;
+    INFO(error);
+    CHECK(error.find("failed: CUDNN_STATUS_INTERNAL_ERROR (4000)") != std::string::npos);
+    CHECK(error.find("_cudnn.cpp:") + error.find("cudnn.h:") + error.find("cudnn.cpp:") != 3 * std::string::npos);
+    emulator::fail_cudnn(0, 0);
+    CHECK(error_of(b).empty());
+  }
+  emulator::fail_cudnn(0, 0);
+  CHECK(failures >= 3);  // making the descriptor, setting it, softmax
+  emulator::fail_cudnn(3, CUDNN_STATUS_NOT_SUPPORTED);
+  CHECK(softmax_of_zeros(b) == 1.F / 64);                   // by our own
+  emulator::fail_launch(2, cudaErrorLaunchOutOfResources);  // after the fill
+  CHECK(
+      error_of(b).find(
+          "cudnnSoftmaxForward failed: CUDNN_STATUS_EXECUTION_FAILED_CUDART (5003), cudnnSoftmaxForward: cudaErrorLaunchOutOfResources") ==
+      0);
+  CHECK(error_of(b).empty());
+}
+
+#endif

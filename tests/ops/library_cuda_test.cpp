@@ -1,0 +1,261 @@
+// The ops that cuDNN has too, by cuDNN: every case of theirs in the table, on this machine's device or the emulated one, where
+// also is counted whether cuDNN was asked. MICA_CASE and MICA_OPS choose, as in agreement_cuda_test.cpp.
+#include "../no_device.h"
+#include "agreement.h"
+
+#include <mica/core/ops.h>
+#include <mica/core/random.h>
+#include <mica/core/settings.h>
+
+#ifdef MICA_CUDA_EMULATED
+#include "../emulator/cudnn.h"
+#endif
+
+#include <cstdlib>
+
+using namespace mica;
+using namespace mica::test;
+
+namespace {
+
+// cuDNN for the ops that it has, in full precision, until the end of the scope.
+struct ByLibrary {
+  ByLibrary() { set_policy(Policy::library), allow_cudnn_tf32(false); }
+  ~ByLibrary() {
+    set_policy(Policy::automatic), allow_cudnn_tf32(true), set_deterministic(true), set_workspace_limit(std::size_t{256} << 20);
+  }
+};
+
+bool no_cudnn() {
+  if (no_device()) return true;
+  const std::string reason = why_no_cudnn();
+  if (!reason.empty()) WARN("skipped: " << reason);
+  return !reason.empty();
+}
+
+// Of each function the one by which an op is done, for the count.
+const std::map<std::string, const char*> functions{
+    {"conv2d", "cudnnConvolutionForward"},      {"softmax", "cudnnSoftmaxForward"},
+    {"log_softmax", "cudnnSoftmaxForward"},     {"max_pool2d", "cudnnPoolingForward"},
+    {"avg_pool2d", "cudnnPoolingForward"},      {"adaptive_avg_pool2d", "cudnnPoolingForward"},
+    {"global_avg_pool", "cudnnPoolingForward"}, {"batch_norm", "cudnnBatchNormalizationForwardTraining"}};
+
+std::vector<OpCase> cases_of_cudnn() {
+  const char* const chosen = std::getenv("MICA_OPS");
+  const std::string wanted = chosen ? "," + std::string(chosen) + "," : "";
+  std::vector<OpCase> cases;
+  for (const OpCase& c : case_table()) {
+    const std::string op = c.attributes.at("op");
+    if (functions.count(op) && (!chosen || wanted.find("," + op + ",") != std::string::npos)) cases.push_back(c);
+  }
+  return cases;
+}
+
+#ifdef MICA_CUDA_EMULATED
+long calls(const std::string& op) { return emulator::cudnn_calls(functions.at(op)); }
+#endif
+
+void check_case(const OpCase& c, DType dtype, double output_tolerance, double gradient_tolerance) {
+  const Arguments arguments = in_dtype(c.arguments(), dtype), wide = in_dtype(arguments, DType::f64);
+  const Outputs gy = in_dtype(c.grad_outputs(), dtype);
+  const OpResult got = run_op(c.attributes, arguments, gy, Device::cuda()), want = run_op(c.attributes, wide, in_dtype(gy, DType::f64));
+  const bool special = c.has(Fill::special);
+  const auto rounded = [&](const Tensor& x) { return is_floating(x.dtype()) ? x.detach().to(dtype) : x; };
+  const auto differ = [&](const Tensor& a, const Tensor& b) { return special ? difference_with_specials(a, rounded(b)) : compare(a, b); };
+  for (const auto& [name, output] : want.outputs) verify(c, name + " by cuDNN", differ(got.outputs.at(name), output), output_tolerance);
+  for (const auto& [name, gradient] : want.gradients)
+    verify(c, "gradient of " + name + " by cuDNN", differ(got.gradients.at(name), gradient),
+           gradient_tolerance * (special ? 1 : gradient_scale(gy, gradient)));
+  for (const auto& [name, buffer] : want.buffers) verify(c, name + " by cuDNN", differ(got.buffers.at(name), buffer), output_tolerance);
+}
+
+Tensor numbers(const Shape& shape, DType dtype = DType::f32) {
+  std::vector<double> values(static_cast<std::size_t>(numel(shape)));
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = std::sin(0.7 * static_cast<double>(i) + 0.3);
+  return Tensor::from<double>(values, shape).to(dtype).to(Device::cuda());
+}
+
+}  // namespace
+
+TEST_CASE("f64 ops by cuDNN equal the CPU's", "[cuda][ops][cudnn]") {
+  if (no_cudnn()) return;
+  const ByLibrary scope;
+  for (const OpCase& c : cases_of_cudnn()) check_case(c, DType::f64, 1e-13, 1e-12);
+}
+
+TEST_CASE("f32 ops by cuDNN equal f64 within f32's precision", "[cuda][ops][cudnn]") {
+  if (no_cudnn()) return;
+  const ByLibrary scope;
+  for (const OpCase& c : cases_of_cudnn()) check_case(c, DType::f32, 2e-6, 5e-6);
+}
+
+TEST_CASE("whole numbers give the same bits by cuDNN as on the CPU, and every time", "[cuda][ops][cudnn]") {
+  if (no_cudnn()) return;
+  const ByLibrary scope;
+  for (const OpCase& c : cases_of_cudnn()) {
+    const Arguments narrow = in_dtype(c.arguments(), DType::f32);
+    const Outputs gy = in_dtype(c.grad_outputs(), DType::f32);
+    const OpResult once = run_op(c.attributes, narrow, gy, Device::cuda());
+    verify(c, "the second run by cuDNN", all_same_bits(run_op(c.attributes, narrow, gy, Device::cuda()), once));
+    if (!c.has(Fill::integers) || !is_exact(c.attributes.at("op"))) continue;
+    const std::vector<Tensor> want = everything(run_op(c.attributes, narrow, gy)), have = everything(once);
+    REQUIRE(have.size() == want.size());
+    for (std::size_t i = 0; i < have.size(); ++i)
+      verify(c, fmt::format("result {} by cuDNN", i), difference_with_specials(have[i], want[i]), 0);
+  }
+}
+
+TEST_CASE("dropout by cuDNN: its own masks, p as asked, the gradient through them, and the same ones for a seed", "[cuda][cudnn]") {
+  if (no_cudnn()) return;
+  const ByLibrary scope;
+  const std::int64_t n = 40000;
+  const auto draw = [&](double p, DType dtype) {
+    Tensor x = Tensor::ones({n}, dtype, Device::cuda());
+    x.set_requires_grad();
+    const Tensor y = dropout(x, p, true, random_key("not used"));
+    y.backward(Tensor::ones({n}, dtype, Device::cuda()));
+    CHECK(same_bits(y.detach().to(Device::cpu()), x.grad().to(Device::cpu())));
+    return values(y);
+  };
+  manual_seed(5);
+  const std::vector<double> first = draw(0.25, DType::f64), second = draw(0.5, DType::f32), third = draw(0.25, DType::f64);
+  CHECK(first != third);
+  for (const auto& [drawn, p] : {std::pair(first, 0.25), std::pair(second, 0.5)}) {
+    const auto kept = static_cast<double>(std::ranges::count_if(drawn, [](double v) { return v != 0; }));
+    CHECK(std::abs(kept / static_cast<double>(n) - (1 - p)) <
+          4 * std::sqrt(p * (1 - p) / static_cast<double>(n)));  // four standard deviations
+    CHECK(std::ranges::all_of(drawn, [p = p](double v) { return v == 0 || std::abs(v * (1 - p) - 1) < 1e-7; }));
+  }
+  manual_seed(5);
+  CHECK(draw(0.25, DType::f64) == first);
+  CHECK(draw(0.5, DType::f32) == second);
+  manual_seed(6);
+  CHECK(draw(0.25, DType::f64) != first);
+  // All or nothing is dropped without it.
+  const Tensor x = numbers({7});
+  CHECK(same_bits(dropout(x, 0, true, {}).to(Device::cpu()), x.to(Device::cpu())));
+  CHECK(same_bits(dropout(x, 1, true, {}).to(Device::cpu()), Tensor::zeros({7})));
+  CHECK(same_bits(dropout(x, 1 - 1e-12, true, random_key("some")).to(Device::cpu()), Tensor::zeros({7})));
+  CHECK(dropout(Tensor::empty({0, 3}, DType::f32, Device::cuda()), 0.5, true, {}).numel() == 0);
+}
+
+TEST_CASE("a gradient of dropout goes through the mask that its own call drew", "[cuda][cudnn]") {
+  if (no_cudnn()) return;
+  const ByLibrary scope;
+  Tensor x = Tensor::ones({1000}, DType::f64, Device::cuda());
+  x.set_requires_grad();
+  const Tensor y = dropout(x, 0.3, true, {});
+  manual_seed(9);  // and more calls in between
+  const Tensor first = dropout(x.detach(), 0.6, true, {});
+  y.backward(Tensor::ones({1000}, DType::f64, Device::cuda()));
+  CHECK(same_bits(y.detach().to(Device::cpu()), x.grad().to(Device::cpu())));
+  CHECK_FALSE(same_bits(dropout(x.detach(), 0.6, true, {}).to(Device::cpu()), first.to(Device::cpu())));  // nor did it start anew
+}
+
+#ifdef MICA_CUDA_EMULATED
+
+TEST_CASE("the policy decides whether cuDNN is asked", "[cuda][ops][cudnn]") {
+  if (no_cudnn()) return;
+  for (const auto& [op, function] : functions) {
+    const std::string id = op + ".0";
+    const auto first =
+        std::ranges::find_if(case_table(), [&](const OpCase& c) { return c.attributes.at("op") == op && !c.has(Fill::special); });
+    if (first == case_table().end()) continue;  // $MICA_CASE is of another op
+    INFO(op);
+    for (const Policy policy : {Policy::automatic, Policy::native, Policy::library}) {
+      set_policy(policy);
+      const long before = calls(op);
+      run_op(first->attributes, in_dtype(first->arguments(), DType::f32), in_dtype(first->grad_outputs(), DType::f32), Device::cuda());
+      CHECK((calls(op) > before) == (policy == Policy::library));
+    }
+  }
+  set_policy(Policy::automatic);
+}
+
+TEST_CASE("convolution by cuDNN keeps to the workspace limit, to TF32's switch and to determinism", "[cuda][cudnn]") {
+  if (no_cudnn()) return;
+  const ByLibrary scope;
+  const auto asked = [] {
+    return std::array{emulator::cudnn_calls("cudnnConvolutionForward"), emulator::cudnn_calls("cudnnConvolutionBackwardData"),
+                      emulator::cudnn_calls("cudnnConvolutionBackwardFilter")};
+  };
+  const auto step = [&](std::array<long, 3> expected) {
+    const auto before = asked();
+    Tensor x = numbers({2, 3, 5, 5}), w = numbers({4, 3, 3, 3});
+    x.set_requires_grad(true), w.set_requires_grad(true);
+    const Tensor y = conv2d(x, w, {}, {});
+    y.backward(numbers(y.shape()));
+    const auto after = asked();
+    for (std::size_t i = 0; i < 3; ++i) CHECK(after[i] - before[i] == expected[i]);
+    return std::vector<Tensor>{y.detach().to(Device::cpu()), x.grad().to(Device::cpu()), w.grad().to(Device::cpu())};
+  };
+  const auto full = step({1, 1, 1});
+  set_workspace_limit(0);  // leaves forward an algorithm; the gradients' without a workspace do not repeat their bits
+  step({1, 0, 0});
+  set_deterministic(false);
+  const auto once = step({1, 1, 1}), again = step({1, 1, 1});
+  CHECK(same_bits(once[0], again[0]));
+  CHECK_FALSE(same_bits(once[1], again[1]));  // the emulated library's, on purpose
+  set_deterministic(true), set_workspace_limit(std::size_t{256} << 20), allow_cudnn_tf32(true);
+  const auto rounded = step({1, 1, 1});
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(difference(rounded[i], full[i]) > 1e-5);
+    CHECK(difference(rounded[i], full[i]) < 1e-2);
+  }
+}
+
+TEST_CASE("the algorithm of a shape is asked for once", "[cuda][cudnn]") {
+  if (no_cudnn()) return;
+  const ByLibrary scope;
+  const auto asked = [](const Conv2dOptions& options) {
+    const long before = emulator::cudnn_calls("cudnnGetConvolutionForwardAlgorithm_v7");
+    conv2d(numbers({1, 2, 7, 7}), numbers({3, 2, 3, 3}), {}, options);
+    return emulator::cudnn_calls("cudnnGetConvolutionForwardAlgorithm_v7") - before;
+  };
+  const Conv2dOptions one{{1, 1}, {0, 0}, {1, 1}, 1}, other{{1, 1}, {1, 1}, {2, 2}, 1}, strided{{2, 2}, {2, 2}, {1, 1}, 1};  // all to 5×5
+  CHECK(asked(one) == 1);
+  CHECK(asked(other) == 1);
+  CHECK(asked(one) == 0);
+  CHECK(asked(strided) == 1);
+  CHECK(asked(other) == 0);
+}
+
+TEST_CASE("batch norm by cuDNN, with its ReLU and dropout apart, equals the fused one", "[cuda][cudnn]") {
+  if (no_cudnn()) return;
+  const ByLibrary scope;
+  const auto step = [](BatchNormOptions options, const char* choices) {
+    set_policy(choices);
+    options.relu = true, options.dropout = {0.4, random_key("here", 3)},
+    options.num_batches_tracked = Tensor::zeros({}, DType::i64, Device::cuda());
+    Tensor x = numbers({3, 5, 2, 3}, DType::f64), w = numbers({5}, DType::f64), b = numbers({5}, DType::f64);
+    const Tensor mean = Tensor::zeros({5}, DType::f64, Device::cuda()), variance = Tensor::ones({5}, DType::f64, Device::cuda());
+    x.set_requires_grad(), w.set_requires_grad(), b.set_requires_grad();
+    const Tensor y = batch_norm(x, w, b, mean, variance, options);
+    y.backward(numbers(y.shape(), DType::f64));
+    std::vector<Tensor> all;
+    for (const Tensor& t : {y.detach(), x.grad(), w.grad(), b.grad(), mean, variance, options.num_batches_tracked})
+      all.push_back(t.to(Device::cpu()));
+    return all;
+  };
+  const auto asked = [] {
+    return std::array{emulator::cudnn_calls("cudnnBatchNormalizationForwardTraining"),
+                      emulator::cudnn_calls("cudnnBatchNormalizationForwardInference"),
+                      emulator::cudnn_calls("cudnnBatchNormalizationBackward")};
+  };
+  const auto before = asked();
+  for (const BatchNormOptions& options :
+       {BatchNormOptions{.training = true}, BatchNormOptions{.training = true, .momentum = {}}, BatchNormOptions{}}) {
+    const auto want = step(options, "native"), got = step(options, "library,dropout=native");
+    for (std::size_t i = 0; i < want.size(); ++i) {
+      INFO(i);
+      CHECK(difference(got[i], want[i]) < 1e-13);
+    }
+    CHECK(got.back().item<std::int64_t>() == (options.training ? 1 : 0));
+  }
+  const auto after = asked();  // the average of all batches is not for cuDNN, its gradient is; of evaluation it has no gradient
+  CHECK(after[0] == before[0] + 1);
+  CHECK(after[1] == before[1] + 1);
+  CHECK(after[2] == before[2] + 2);
+}
+
+#endif
