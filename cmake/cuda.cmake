@@ -64,18 +64,28 @@ if(MICA_CUDA_BACKEND)
   endforeach()
 endif()
 
-# Adds the backend's sources to the library.
-function(mica_add_cuda target)
-  file(GLOB kernels CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu)
-  target_sources(${target} PRIVATE ${kernels})
-  target_compile_definitions(${target} PUBLIC MICA_CUDA)
-  target_link_libraries(${target} PUBLIC ${CMAKE_DL_LIBS})
+# For what includes kernels/cuda/cublas.h or cudnn.h, which are empty where the library's header is missing.
+function(mica_use_libraries target)
   foreach(library CUBLAS CUDNN)
     if(MICA_${library}_INCLUDE)
       target_compile_definitions(${target} PRIVATE MICA_${library})
       target_include_directories(${target} SYSTEM PRIVATE ${MICA_${library}_INCLUDE})
     endif()
   endforeach()
+  if(MICA_CUDA_BACKEND STREQUAL "emulator")
+    target_compile_definitions(${target} PRIVATE MICA_CUDA_EMULATED)
+    target_include_directories(${target} SYSTEM PRIVATE ${MICA_CUDA_INCLUDE})
+    target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  endif()
+endfunction()
+
+# Adds the backend's sources to the library.
+function(mica_add_cuda target)
+  file(GLOB kernels CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu)
+  target_sources(${target} PRIVATE ${kernels})
+  target_compile_definitions(${target} PUBLIC MICA_CUDA)
+  target_link_libraries(${target} PUBLIC ${CMAKE_DL_LIBS})
+  mica_use_libraries(${target})
   if(MICA_CUDA_BACKEND STREQUAL "nvcc")
     # No contraction, as on the CPU: what must give the same bits on both spells its multiply-adds.
     set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS
@@ -114,7 +124,6 @@ function(mica_add_emulator target kernels)
   target_sources(${target} PRIVATE ${emulator})
   set_source_files_properties(${backend} ${emulator} PROPERTIES COMPILE_OPTIONS "${MICA_EMULATED_OPTIONS}")
   set_source_files_properties(${oracle} PROPERTIES COMPILE_OPTIONS "-O2")
-  target_compile_definitions(${target} PRIVATE MICA_CUDA_EMULATED)
   if(MICA_SANITIZE MATCHES "thread")  # to which the emulator is the hardware: it sees kernels and host code only
     set_source_files_properties(${emulator} PROPERTIES COMPILE_OPTIONS "-O1;-g1" COMPILE_DEFINITIONS EMULATOR_HIDDEN_FROM_TSAN)
   endif()
