@@ -120,8 +120,9 @@ void backward(const std::vector<Tensor>& tensors, const std::vector<Tensor>& gys
       entry.node = meta.node;
       accumulate(entry.gy, gx);
     } else {
-      // A leaf owns its gradient: later changes in place must not reach another tensor's.
-      if (meta.grad.defined()) meta.grad = add(meta.grad, gx);
+      // A leaf owns its gradient: later changes in place must not reach another tensor's. More is added in place, as in PyTorch, so
+      // that a captured graph adds to the same tensor each time.
+      if (meta.grad.defined()) meta.grad.copy_(add(meta.grad, gx));
       else meta.grad = gx.is_sole_owner() ? std::move(gx) : gx.clone();
     }
   };

@@ -7,6 +7,8 @@
 namespace mica {
 namespace {
 
+double difference(std::size_t now, std::size_t before) { return (static_cast<double>(now) - static_cast<double>(before)) / 1e6; }
+
 double megabytes(std::size_t bytes) { return static_cast<double>(bytes) / 1e6; }
 
 std::string line(const std::string& name, std::size_t current, double change, std::size_t peak, std::size_t reserved) {
@@ -23,13 +25,20 @@ void MemoryReport::note_peak() {
   for (Row& row : open_) row.peak = std::max(row.peak, recent);
 }
 
-void MemoryReport::enter(const std::string& name, Pass pass) {
+void MemoryReport::enter(const std::string& name, Pass pass) noexcept {
+  if (failed_) return;
   note_peak();
-  open_.push_back({name, pass, memory_stats(device_).current});
-  innermost_ = true;
+  try {
+    rows_.reserve(rows_.size() + open_.size() + 1);
+    open_.push_back({name, pass, memory_stats(device_).current});
+    innermost_ = true;
+  } catch (...) {
+    failed_ = true;
+  }
 }
 
 void MemoryReport::leave(const std::string&, Pass) noexcept {
+  if (failed_ || open_.empty()) return;  // it began before this report
   note_peak();
   Row row = std::move(open_.back());
   open_.pop_back();
@@ -43,11 +52,11 @@ std::string MemoryReport::table() const {
   std::string text = fmt::format("{:<32}{:>12}{:>12}{:>12}{:>12}\n{}\n", "Memory of " + to_string(device_) + " (MB)", "current", "change", "peak",
                                  "reserved", rule);
   for (const Row& row : rows_)
-    text += line(row.name + (row.pass == Pass::backward ? " backward" : ""), row.current, megabytes(row.current) - megabytes(row.before), row.peak,
+    text += line(row.name + (row.pass == Pass::backward ? " backward" : ""), row.current, difference(row.current, row.before), row.peak,
                  row.reserved);
   const MemoryStats now = memory_stats(device_);
   const std::size_t before = rows_.empty() ? now.current : rows_.front().before;
-  return text + rule + "\n" + line("now", now.current, megabytes(now.current) - megabytes(before), std::max(peak_, now.current), now.reserved);
+  return text + rule + "\n" + line("now", now.current, difference(now.current, before), std::max(peak_, now.recent_peak), now.reserved);
 }
 
 }  // namespace mica

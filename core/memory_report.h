@@ -27,7 +27,7 @@ class MemoryReport final : ScopeObserver {
     Pass pass;
     std::size_t before, current = 0, peak = 0, reserved = 0;
   };
-  void enter(const std::string& name, Pass pass) override;
+  void enter(const std::string& name, Pass pass) noexcept override;
   void leave(const std::string& name, Pass pass) noexcept override;
   void note_peak();
 
@@ -36,6 +36,7 @@ class MemoryReport final : ScopeObserver {
   std::vector<Row> open_;         // from the outermost to the innermost
   std::size_t peak_ = 0;          // of all
   bool innermost_ = false;        // has no scope begun in open_.back()?
+  bool failed_ = false;           // no memory for more rows: nothing more is noted
 };
 
 }  // namespace mica

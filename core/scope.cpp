@@ -13,21 +13,20 @@ thread_local Scope::Name innermost;
 thread_local ScopeObserver* observer = nullptr;
 
 #ifdef MICA_NVTX
-void begin_range(const std::string& name, Pass pass) {
-  if (pass == Pass::forward) nvtxRangePushA(name.c_str());
-  else nvtxRangePushA((name + " backward").c_str());
-}
+void begin_range(const std::string& name) { nvtxRangePushA(name.c_str()); }
 void end_range() { nvtxRangePop(); }
 #else
-void begin_range(const std::string&, Pass) {}
+void begin_range(const std::string&) {}
 void end_range() {}
 #endif
 
 }  // namespace
 
-Scope::Scope(const Name& name, Pass pass) : name_(name), outer_(name ? std::exchange(innermost, name) : nullptr), pass_(pass) {
+Scope::Scope(const Name& name, Pass pass) : name_(name), pass_(pass) {
   if (!name_) return;
-  begin_range(*name_, pass_);
+  if (pass_ == Pass::forward) begin_range(*name_);
+  else begin_range(*name_ + " backward");
+  outer_ = std::exchange(innermost, name);
   if (observer) observer->enter(*name_, pass_);
 }
 

@@ -25,14 +25,15 @@ class Scope {
   Pass pass_;
 };
 
-// Told of every scope of the thread that made it, while it lives. The innermost of several is told.
+// Told of every scope of the thread that made it, while it lives; of one that began before, only the end. The innermost of
+// several is told.
 class ScopeObserver {
  public:
   ScopeObserver();
   virtual ~ScopeObserver();
   ScopeObserver(const ScopeObserver&) = delete;
   ScopeObserver& operator=(const ScopeObserver&) = delete;
-  virtual void enter(const std::string& name, Pass pass) = 0;
+  virtual void enter(const std::string& name, Pass pass) noexcept = 0;
   virtual void leave(const std::string& name, Pass pass) noexcept = 0;
 
  private:

@@ -23,10 +23,15 @@ using kernels::library_op_names;
 
 namespace {
 
+std::string meant(std::string_view op) {
+  const std::string nearest = nearest_name(std::string(op), {library_op_names.begin(), library_op_names.end()});
+  return nearest.empty() ? nearest : fmt::format(", did you mean '{}'?", nearest);
+}
+
 std::size_t index_of(std::string_view op) {
   const auto found = std::ranges::find(library_op_names, op);
   if (found == library_op_names.end())
-    throw Error(fmt::format("policy of op '{}': there is nothing to choose for it; ops are {}", op, fmt::join(library_op_names, ", ")));
+    throw Error(fmt::format("policy of op '{}': there is nothing to choose for it{}; ops are {}", op, meant(op), fmt::join(library_op_names, ", ")));
   return static_cast<std::size_t>(found - library_op_names.begin());
 }
 

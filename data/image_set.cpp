@@ -54,17 +54,21 @@ void BatchLoader::start(std::uint32_t epoch) {
 
 std::int64_t BatchLoader::next_size() const { return std::min(options_.batch_size, set_.size() - at_); }
 
+Shape BatchLoader::image_shape() const { return {next_size(), 1, set_.images.size(1), set_.images.size(2)}; }
+
 bool BatchLoader::next(Batch& batch) {
   if (at_ >= set_.size()) return false;
-  const Shape& all = set_.images.shape();
-  batch.images = Tensor::empty({next_size(), 1, all[1], all[2]}, options_.dtype, set_.images.device());
+  batch.images = Tensor::empty(image_shape(), options_.dtype, set_.images.device());
   batch.labels = Tensor::empty({next_size()}, DType::i64, set_.images.device());
   gather(batch);
   return true;
 }
 
 bool BatchLoader::refill(Batch& batch) {
-  if (at_ >= set_.size() || !batch.images.defined() || batch.images.size(0) != next_size()) return false;
+  const auto fits = [&](const Tensor& tensor, const Shape& shape, DType dtype) {
+    return tensor.defined() && tensor.shape() == shape && tensor.dtype() == dtype && tensor.device() == set_.images.device();
+  };
+  if (at_ >= set_.size() || !fits(batch.images, image_shape(), options_.dtype) || !fits(batch.labels, {next_size()}, DType::i64)) return false;
   gather(batch);
   batch.images.bump_version();
   batch.labels.bump_version();

@@ -45,12 +45,13 @@ class BatchLoader {
   std::int64_t batches() const;        // in an epoch
   void start(std::uint32_t epoch);
   bool next(Batch& batch);             // false after the last
-  // As next(), into the batch's own tensors, which a captured graph reads; false, and nothing done, where the next batch is not
-  // of their size.
+  // As next(), into the batch's own tensors, which a captured graph reads; false, and nothing done, after the last batch and where
+  // the next one has other shapes or another dtype or device.
   bool refill(Batch& batch);
 
  private:
   std::int64_t next_size() const;
+  Shape image_shape() const;  // of the next batch
   void gather(Batch& batch);
 
   ImageSet set_;

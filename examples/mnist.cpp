@@ -82,8 +82,8 @@ void declare(CLI::App& app, Options& o) {
   auto* log_steps = app.add_option("--log-steps", o.log_steps, "CSV file, a row a step");
   app.add_flag("--summary", o.summary, "print the network's layers and stop");
   app.add_flag("--list", o.list, "print all networks and stop");
-  app.add_flag("--eval", o.eval, "evaluate on the test set instead of training")->excludes(log)->excludes(log_steps);
-  app.add_flag("--memory", o.memory, "report what a training step keeps in memory, by layer");
+  auto* eval = app.add_flag("--eval", o.eval, "evaluate on the test set instead of training")->excludes(log)->excludes(log_steps);
+  app.add_flag("--memory", o.memory, "report what a training step keeps in memory, by layer")->excludes(eval);
   app.add_flag("--quiet", o.quiet, "print the result only");
 }
 

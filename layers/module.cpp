@@ -114,7 +114,7 @@ EvalMode::~EvalMode() {
 Tensor Module::operator()(const Tensor& x) {
   ensure_named();
   try {
-    const Scope entered(scope());
+    const Scope entered(scope_);
     if (observer) observer->before(*this, x);
     Tensor y = forward(x);
     if (observer) observer->after(*this, x, y);
@@ -125,21 +125,16 @@ Tensor Module::operator()(const Tensor& x) {
   }
 }
 
-const Scope::Name& Module::scope() {
-  if (!scope_) scope_ = std::make_shared<const std::string>(path_.empty() ? kind() : path_);
-  return scope_;
-}
-
 void Module::ensure_named() {
   if (!named_) name_descendants();
 }
 
 void Module::name_descendants() {
   named_ = true;
+  scope_ = std::make_shared<const std::string>(path_.empty() ? kind() : path_);
   Members members;
   members.child = [this](std::string_view name, Module& child) {
     child.name_ = name;
-    child.scope_ = nullptr;
     child.path_ = path_.empty() ? child.name_ : path_ + "." + child.name_;
     child.name_descendants();
   };

@@ -77,7 +77,7 @@ class Module {
 
   const std::string& name() const { return name_; }  // as the parent calls it; "" for a root
   const std::string& path() const { return path_; }  // from the root, "features.conv1"
-  const Scope::Name& scope();                        // the path, or a root's kind; for those who run a module's forward themselves
+  const Scope::Name& scope() const { return scope_; }  // the path, or a root's kind; for those who run a module's forward themselves
 
   // This module, then all below it, in definition order.
   std::vector<Module*> modules();
@@ -93,7 +93,7 @@ class Module {
   bool training_ = true;
   bool named_ = false;
   std::string name_, path_;
-  Scope::Name scope_;  // made when first needed
+  Scope::Name scope_;  // made with the path
 };
 
 // Puts a network and all below it into evaluation mode, and at its end each module back into the mode it had.

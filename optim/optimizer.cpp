@@ -50,9 +50,11 @@ std::vector<Optimizer::Parameter*> Optimizer::begin_step(std::size_t group, DTyp
   for (Parameter* parameter : ready) {
     const Tensor& value = parameter->value;
     parameter->first = parameter->buffers.empty();
-    if (parameter->first)
-      for (std::size_t i = 0; i < groups_[group].buffers.size(); ++i)
-        parameter->buffers.push_back(Tensor::zeros(value.shape(), dtype, value.device()));
+    if (parameter->first) {
+      std::vector<Tensor> made;  // all of them or, where there is no memory, none
+      for (std::size_t i = 0; i < groups_[group].buffers.size(); ++i) made.push_back(Tensor::zeros(value.shape(), dtype, value.device()));
+      parameter->buffers = std::move(made);
+    }
     for (Tensor& buffer : parameter->buffers) buffer = buffer.to(dtype).to(value.device());  // the module was moved or converted since
     value.bump_version();
   }
@@ -99,6 +101,15 @@ std::string state_key(std::size_t parameter, const std::string& name) { return f
 
 }  // namespace
 
+// Where there are buffers already they stay and take the values: a captured graph works on them.
+void Optimizer::take_on(Parameter& parameter, std::int64_t steps, std::vector<Tensor> buffers) {
+  parameter.steps = steps;
+  const auto fits = [](const Tensor& old, const Tensor& loaded) { return old.dtype() == loaded.dtype() && old.device() == loaded.device(); };
+  if (std::equal(parameter.buffers.begin(), parameter.buffers.end(), buffers.begin(), buffers.end(), fits))
+    for (std::size_t b = 0; b < buffers.size(); ++b) parameter.buffers[b].copy_(buffers[b]);
+  else parameter.buffers = std::move(buffers);
+}
+
 Optimizer::State Optimizer::state() const {
   State state;
   std::size_t number = 0;
@@ -116,23 +127,29 @@ Optimizer::State Optimizer::state() const {
 }
 
 void Optimizer::load_state(const State& state) {
+  struct Loaded {
+    std::int64_t steps = 0;
+    std::vector<Tensor> buffers{};
+  };
   Keys keys(state);
-  std::vector<Group> loaded = groups_;
-  std::size_t number = 0;
-  for (std::size_t g = 0; g < loaded.size(); ++g) {
-    loaded[g].lr = keys.take(rate_key(g), {}, DType::f64).item<double>();
-    for (Parameter& parameter : loaded[g].parameters) {
-      const std::size_t i = number++;
-      parameter.buffers.clear();
-      parameter.steps = 0;
+  std::vector<double> rates;
+  std::vector<Loaded> loaded;  // of all parameters
+  for (std::size_t g = 0; g < groups_.size(); ++g) {
+    rates.push_back(keys.take(rate_key(g), {}, DType::f64).item<double>());
+    for (const Parameter& parameter : groups_[g].parameters) {
+      const std::size_t i = loaded.size();
+      Loaded& one = loaded.emplace_back();
       if (!keys.has(state_key(i, "step"))) continue;
-      parameter.steps = keys.take(state_key(i, "step"), {}, DType::i64).item<std::int64_t>();
-      for (const std::string& name : loaded[g].buffers)
-        parameter.buffers.push_back(keys.take(state_key(i, name), parameter.value.shape(), parameter.value.dtype(), parameter.value.device()));
+      one.steps = keys.take(state_key(i, "step"), {}, DType::i64).item<std::int64_t>();
+      for (const std::string& name : groups_[g].buffers)
+        one.buffers.push_back(keys.take(state_key(i, name), parameter.value.shape(), parameter.value.dtype(), parameter.value.device()));
     }
   }
   keys.expect_none();
-  groups_ = std::move(loaded);
+  for (std::size_t g = 0, i = 0; g < groups_.size(); ++g) {
+    groups_[g].lr = rates[g];
+    for (Parameter& parameter : groups_[g].parameters) take_on(parameter, loaded[i].steps, std::move(loaded[i].buffers)), ++i;
+  }
 }
 
 }  // namespace mica

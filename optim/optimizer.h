@@ -50,6 +50,8 @@ class Optimizer {
   std::vector<Parameter*> begin_step(std::size_t group, DType dtype);
 
  private:
+  static void take_on(Parameter& parameter, std::int64_t steps, std::vector<Tensor> buffers);
+
   struct Group {
     double lr;
     std::vector<std::string> buffers;

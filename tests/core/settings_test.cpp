@@ -27,7 +27,7 @@ TEST_CASE("a policy is chosen for all ops, for one, or by a text") {
   std::thread([&] { CHECK(all() == "nlnllla"); }).join();
 
   CHECK(error_text<Error>([] { set_policy("native,conv=library"); }) ==
-        "policy of op 'conv': there is nothing to choose for it; ops are matmul, conv2d, batch_norm, dropout, max_pool2d, avg_pool2d, softmax");
+        "policy of op 'conv': there is nothing to choose for it, did you mean 'conv2d'?; ops are matmul, conv2d, batch_norm, dropout, max_pool2d, avg_pool2d, softmax");
   CHECK(error_text<Error>([] { set_policy("fast"); }) == "policy 'fast': expected auto, native or library, or op=policy");
   CHECK(error_text<Error>([] { set_policy("matmul="); }) == "policy '': expected auto, native or library, or op=policy");
   CHECK(error_text<Error>([] { set_policy("native,"); }) == "policy '': expected auto, native or library, or op=policy");

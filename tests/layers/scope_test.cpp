@@ -20,7 +20,7 @@ namespace {
 
 struct Log final : ScopeObserver {
   std::vector<std::string> lines;
-  void enter(const std::string& name, Pass pass) override { lines.push_back((pass == Pass::forward ? "> " : ">> ") + name); }
+  void enter(const std::string& name, Pass pass) noexcept override { lines.push_back((pass == Pass::forward ? "> " : ">> ") + name); }
   void leave(const std::string& name, Pass pass) noexcept override { lines.push_back((pass == Pass::forward ? "< " : "<< ") + name); }
 };
 
@@ -86,4 +86,30 @@ TEST_CASE("a memory report tells what layers keep") {
   CHECK(rows[7][0] == "now");
   CHECK(std::stod(rows[7][2]) == Approx(4).margin(1.1));  // the gradients of two matrices of 500,000 floats
   CHECK(std::stod(rows[7][3]) >= static_cast<double>(before) / 1e6 + 4);
+}
+
+TEST_CASE("a memory report sees peaks outside of layers, and may begin inside of one") {
+  struct Inside : Module {
+    std::string table;
+    Tensor forward(const Tensor& x) override {
+      const MemoryReport report(Device::cpu());
+      const Tensor y = fc(x);
+      table = report.table();
+      return y;
+    }
+    void visit(Visitor& v) override { v("fc", fc); }
+    const char* kind() const override { return "Inside"; }
+    Linear fc{2, 2};
+  } inside;
+  inside(Tensor::ones({1, 2}));
+  CHECK(inside.table.find("\nfc ") != std::string::npos);
+  const std::size_t before = memory_stats(Device::cpu()).current;
+  const MemoryReport report(Device::cpu());
+  Tensor::zeros({1000, 1000});
+  const std::string table = report.table(), last = table.substr(table.rfind("now"));
+  std::istringstream words(last.substr(3));
+  double current = 0, change = 0, peak = 0;
+  words >> current >> change >> peak;
+  CHECK(peak >= static_cast<double>(before) / 1e6 + 4);
+  CHECK(change == 0);
 }

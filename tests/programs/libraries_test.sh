@@ -35,7 +35,7 @@ emulator)
 esac
 
 said=$("$program" --policy conv=native "$work/in" "$work/out" 2>&1); status=$?
-expect "a bad policy" "^1 op_runner: policy of op 'conv': there is nothing to choose for it; ops are matmul, conv2d, .*softmax$" "$status $said"
+expect "a bad policy" "^1 op_runner: policy of op 'conv': there is nothing to choose for it, did you mean 'conv2d'[?]; ops are matmul, conv2d, .*softmax$" "$status $said"
 said=$(MICA_POLICY=matmul=x "$program" --policy native "$work/in" "$work/out" 2>&1); status=$?
 expect "a bad MICA_POLICY" "^1 op_runner: MICA_POLICY=matmul=x: policy 'x': expected auto, native or library, or op=policy$" "$status $said"
 [ $failures = 0 ] && echo "CUDA's libraries and policies are explained"

@@ -80,7 +80,7 @@ run --data set --max-steps 2 --batch-size 8 --policy native --log-steps native.c
 MICA_POLICY=native run --data set --max-steps 2 --batch-size 8 --log-steps environment.csv
 check "the policy of the environment is the option's" '[ $status = 0 ] && cmp -s native.csv environment.csv'
 fails 2 "--policy: policy 'fast': expected auto, native or library, or op=policy" --data set --policy fast
-fails 2 "--policy: policy of op 'conv': there is nothing to choose for it; ops are matmul, conv2d" --data set --policy native,conv=library
+fails 2 "--policy: policy of op 'conv': there is nothing to choose for it, did you mean 'conv2d'?; ops are matmul, conv2d" --data set --policy native,conv=library
 MICA_POLICY=fast fails 1 "mnist: MICA_POLICY=fast: policy 'fast': expected auto, native or library, or op=policy" --data nowhere
 run --help
 check "help names the policies and ops" 'tr -s " \n" " " <out | grep -q "auto, native or library" && tr -s " \n" " " <out | grep -q "avg_pool2d, softmax"'

@@ -1,26 +1,46 @@
 // When cuDNN cannot be used, and when a call of it fails: what is said, and that our own kernels do the work.
-#ifdef MICA_CUDNN
+#if defined(MICA_CUDNN) && defined(MICA_CUDA_EMULATED)
 
 #include "../catch.h"
-#include "planted.h"
 
 #include <emulator/cudnn.h>
 #include <emulator/device.h>
 
+#include <mica/kernels/copy.h>
 #include <mica/kernels/cuda/cudnn.h>
 #include <mica/kernels/softmax.h>
 
 using namespace mica::kernels;
-using planted::Bench;
 
 namespace {
 
+struct PlainMemory final : DeviceMemory {
+  void* allocate(std::size_t bytes) override {
+    void* p = nullptr;
+    check(cudaMalloc(&p, bytes), "cudaMalloc");
+    return p;
+  }
+  void free(void* p, std::size_t) noexcept override { (void)cudaDeviceSynchronize(), (void)cudaFree(p); }
+};
+
+// A context of its own, with softmax by cuDNN.
+struct Bench {
+  PlainMemory memory;
+  Settings settings;
+  Cuda cuda{0, memory, settings};
+  Scratch<float> x{memory, 64}, y{memory, 64};
+
+  Bench() { settings.policies[static_cast<std::size_t>(LibraryOp::softmax)] = Policy::library; }
+};
+
 // Of 64 zeros as one line.
 float softmax_of_zeros(Bench& b) {
-  const Scratch<float> y(b.memory, 64);
-  planted::fill(b.cuda, b.d, 0, 64);
-  softmax_forward<float>(b.cuda, {1, 64, 1}, b.d, y.get());
-  return planted::host(b.cuda, y.get(), 64)[63];
+  fill<float>(b.cuda, 64, 0, b.x.get());
+  softmax_forward<float>(b.cuda, {1, 64, 1}, b.x.get(), b.y.get());
+  float last = -1;
+  b.cuda.stream().synchronize();
+  check(cudaMemcpy(&last, b.y.get() + 63, sizeof last, cudaMemcpyDeviceToHost));
+  return last;
 }
 
 std::string error_of(Bench& b) {
@@ -34,9 +54,8 @@ std::string error_of(Bench& b) {
 
 }  // namespace
 
-TEST_CASE("cuDNN of another major version is refused, with both versions named") {
+TEST_CASE("cuDNN of another major version is refused, with both versions named", "[cuda][cudnn]") {
   Bench b;
-  b.settings.policies[static_cast<std::size_t>(LibraryOp::softmax)] = Policy::library;
   const std::string wanted = "this build is made for cuDNN " + std::to_string(CUDNN_MAJOR) + "." + std::to_string(CUDNN_MINOR);
   for (const auto& [version, name] : {std::pair<std::size_t, std::string>(8902, "8.9"), {100300, "10.3"}}) {
     emulator::set_cudnn_version(version);
@@ -53,9 +72,8 @@ TEST_CASE("cuDNN of another major version is refused, with both versions named")
   emulator::set_cudnn_version(0);
 }
 
-TEST_CASE("a call of cuDNN that fails says which, why and where, and the next one works") {
+TEST_CASE("a call of cuDNN that fails says which, why and where, and the next one works", "[cuda][cudnn]") {
   Bench b;
-  b.settings.policies[static_cast<std::size_t>(LibraryOp::softmax)] = Policy::library;
   CHECK(error_of(b).empty());
   int failures = 0;
   for (int nth = 1;; ++nth) {

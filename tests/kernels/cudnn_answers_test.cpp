@@ -1,5 +1,6 @@
 // What cuDNN answers without a GPU: calls on descriptors, and calls that it refuses. The answers of the real library, version
-// 9.19, are in cudnn_answers.txt. The emulated one must give the same, and so must the real one where a build with nvcc finds it.
+// 9.19, are in tests/emulator_test/cudnn_answers.txt. The emulated one must give the same, and so must the real one where a build with nvcc
+// finds it.
 #ifdef MICA_CUDNN
 
 #include "../catch.h"
@@ -179,7 +180,7 @@ void batch_norm_and_dropout(Answers& answers) {
 
 }  // namespace
 
-TEST_CASE("cuDNN answers as the real one does where that needs no GPU") {
+TEST_CASE("cuDNN answers as the real one does where that needs no GPU", "[cuda][cudnn]") {
   if (const std::string reason = why_no_cudnn(); !reason.empty()) {
     WARN("skipped: " << reason);
     return;
@@ -187,7 +188,7 @@ TEST_CASE("cuDNN answers as the real one does where that needs no GPU") {
   Answers answers;
   tensors(answers), convolutions(answers), pooling(answers), batch_norm_and_dropout(answers);
   if (const char* const path = std::getenv("MICA_WRITE_ANSWERS")) std::ofstream(path) << answers.text();
-  std::ifstream file(MICA_EMULATOR_TEST "/cudnn_answers.txt");
+  std::ifstream file(MICA_ANSWERS "cudnn_answers.txt");
   std::ostringstream recorded;
   recorded << file.rdbuf();
   std::istringstream got(answers.text()), want(recorded.str());
