@@ -9,12 +9,14 @@
 #include <mica/core/context.h>
 #include <mica/core/cuda_graph.h>
 #include <mica/core/error.h>
+#include <mica/core/file.h>
 #include <mica/core/memory.h>
 #include <mica/core/ops/loss.h>
 #include <mica/core/random.h>
 #include <mica/layers/layers.h>
 #include <mica/layers/sequential.h>
 #include <mica/optim/adam.h>
+#include <mica/kernels/cuda/check.h>
 #include <mica/optim/clip.h>
 
 #include <sys/wait.h>
@@ -23,6 +25,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
+#include <sstream>
 
 using namespace mica;
 using namespace mica::test;
@@ -146,7 +149,7 @@ void check_fault(Training& training, const Injected& f) {
   training.forget();
   CHECK(memory_stats(device).current == before);
   if (outcome.said != Said::nothing && !training.updating) CHECK(training.weights() == weights);
-  training.clipped = f.ever_after;  // most of a step's time here is clipping's
+  training.clipped = f.ever_after && !training.captured;  // most of a step's time here is clipping's
   CHECK(sensible(training.step()));
   training.clipped = true;
 }
@@ -258,6 +261,7 @@ TEST_CASE("a lost device is lost from every call of a step on, and nothing calls
   if (no_device()) return;
   for (const bool captured : {false, true}) {
     auto training = std::make_unique<Training>(captured);
+    training->clipped = !captured;
     for (const Call kind : kinds) {
       const int count = calls_of_a_step(*training, kind);
       for (int nth = 1; nth <= count; ++nth) {
@@ -268,6 +272,26 @@ TEST_CASE("a lost device is lost from every call of a step on, and nothing calls
       }
     }
   }
+}
+
+TEST_CASE("the errors that lose a device are those of which CUDA's header says so", "[cuda][faults]") {
+  std::string header;  // in one line, without the comments' stars
+  std::istringstream words(read_file(MICA_CUDA_HEADERS "/driver_types.h"));
+  for (std::string word; words >> word;)
+    if (word != "*") header += word + " ";
+  const std::string sentence = "terminated and relaunched. */ ";
+  int said = 0, ours = 0;
+  for (std::size_t at = header.find(sentence); at != std::string::npos; at = header.find(sentence, at + 1)) {
+    INFO(header.substr(at, 80));
+    const std::string entry = header.substr(at + sentence.size());
+    CHECK(entry.starts_with("cudaError"));
+    CHECK(kernels::loses_device(static_cast<cudaError_t>(std::stoi(entry.substr(entry.find('=') + 1)))));
+    ++said;
+  }
+  for (int code = 0; code < 1000; ++code) ours += kernels::loses_device(static_cast<cudaError_t>(code));
+  CHECK(said >= 10);  // what CUDA 12.0 has
+  CHECK(said <= ours);
+  if (CUDART_VERSION >= 13000) CHECK(said == ours);
 }
 
 TEST_CASE("each of the errors after which CUDA wants a new process loses the device", "[cuda][faults]") {

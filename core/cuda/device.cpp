@@ -19,9 +19,14 @@ constexpr std::size_t staging_bytes = std::size_t{1} << 20;
 }  // namespace
 
 CudaDevice::CudaDevice(int index) : allocator(index) {
-  check(cudaSetDevice(index), "choosing a device");
-  context = std::make_unique<kernels::Cuda>(index, allocator, settings());
-  allocator.watch(*context);
+  try {
+    check(cudaSetDevice(index), "choosing a device");
+    context = std::make_unique<kernels::Cuda>(index, allocator, settings());
+    allocator.watch(*context);
+  } catch (...) {
+    close();
+    throw;
+  }
 }
 
 // ---- copies ----

@@ -70,8 +70,8 @@ bool loses_device(cudaError_t error) noexcept {
 void fail(cudaError_t error, const char* what, const char* file, int line) {
   require_device();
   (void)cudaGetLastError();
-  const std::string text = std::string(what) + " failed: " + cudaGetErrorName(error) + ", " + cudaGetErrorString(error) + " (" + file + ":" +
-                           std::to_string(line) + ")";
+  const std::string place = std::string(" (") + file + ":" + std::to_string(line) + ")";
+  const std::string text = std::string(what) + " failed: " + cudaGetErrorName(error) + ", " + cudaGetErrorString(error) + place;
   if (loses_device(error)) throw_lost(keep(text));
   if (error == cudaErrorMemoryAllocation) throw OutOfMemory(text + "; use a smaller batch");
   throw CudaError(text);

@@ -50,8 +50,10 @@ rm -f none.safetensors
 EMULATOR_FAIL=launch:$(($(calls launch counted1) / 2)):cudaErrorIllegalAddress train --epochs 2 --save none.safetensors
 fails 3 "no weights were saved yet"
 check "nothing was written" '[ ! -e none.safetensors ] && [ -z "$(find . -name "*.safetensors.??????")" ]'
-EMULATOR_FAIL=launch:$(middle launch):cudaErrorIllegalAddress train --epochs 2 --graph --save lost.safetensors
-check "by a graph" '[ $status = 3 ] || [ $status = 0 ]'
+EMULATOR_COUNT=1 train --epochs 1 --graph
+EMULATOR_FAIL=graph:$(calls graph err):cudaErrorIllegalAddress train --epochs 3 --graph --save graph.safetensors
+fails 3 "the last kernel started before was a CudaGraph's replay"
+fails 3 "(after epoch 1)"
 EMULATOR_FAIL=launch:1:cudaErrorIllegalAddress train --eval --weights whole1.safetensors
 fails 3 "no weights were saved"
 
@@ -66,6 +68,14 @@ done
 fails 1 "the weights as they were then are saved to full.safetensors"
 train --eval --weights full.safetensors
 check "they can be used" '[ $status = 0 ]'
+
+# ---- faults while the device and the network are made: an error, no leak (status 23), no crash ----
+for fault in allocation:cudaErrorMemoryAllocation copy:cudaErrorUnknown wait:cudaErrorUnknown wait:cudaErrorLaunchFailure; do
+  for n in 1 2 4; do
+    MICA_CUDA_CHECK_MEMORY=1 EMULATOR_FAIL=${fault%:*}:$n+:${fault#*:} train --max-steps 0
+    check "$fault $n" '[ $status = 1 ] || [ $status = 3 ]'
+  done
+done
 
 # ---- another error: as before ----
 EMULATOR_FAIL=launch:$(middle launch):cudaErrorLaunchOutOfResources train --epochs 2 --save other.safetensors
