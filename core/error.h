@@ -10,7 +10,6 @@ class ShapeError : public Error { using Error::Error; };   // sizes or ranks tha
 class DTypeError : public Error { using Error::Error; };   // an element type that the operation does not take
 class DeviceError : public Error { using Error::Error; };  // a device that is absent, or two different ones
 class GraphError : public Error { using Error::Error; };   // misuse of autograd
-class OutOfMemory : public Error { using Error::Error; };  // names the request and what is in use
 class FileError : public Error { using Error::Error; };    // names the file, and the byte or the field
 
 }  // namespace mica

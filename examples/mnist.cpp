@@ -77,7 +77,7 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--dropout", o.dropout, "probability to drop, for every dropout layer")->check(finite(0, 1));
   app.add_flag("--graph{1}", o.graph, "on CUDA: record a training step, or N with --graph=N, and replay it")->check(finite(1, 1000));
   app.add_option("--weights", o.weights, "safetensors file to start from");
-  app.add_option("--save", o.save, "safetensors file for the weights at the end");
+  app.add_option("--save", o.save, "safetensors file for the weights, replaced whole after every epoch and at the end");
   auto* log = app.add_option("--log", o.log, "CSV file, a row an epoch");
   auto* log_steps = app.add_option("--log-steps", o.log_steps, "CSV file, a row a step");
   app.add_flag("--summary", o.summary, "print the network's layers and stop");
@@ -146,20 +146,49 @@ void on_interrupt(int) {
   std::signal(SIGINT, SIG_DFL);  // a second Ctrl-C ends the program at once
 }
 
-void save(Sequential& network, const Options& o, training::Progress& progress) {
+// The weights that are on disk, for when those on a device are lost.
+struct Saved {
+  std::int64_t steps = -1;  // of this run, that they have
+  std::string description;  // file and age; empty: none yet
+};
+
+void save(Sequential& network, const Options& o, training::Progress& progress, Saved& saved, std::int64_t steps, const std::string& age) {
   if (o.save.empty()) return;
   save_safetensors(o.save, {network.state_dict(), {{"format", "pt"}, {"network", o.network}}});
+  saved = {steps, fmt::format("{} ({})", o.save, age)};
   progress.say("weights saved to " + o.save);
 }
 
+// Adds to an error in the middle of a training what became of the weights.
+[[noreturn]] void save_and_fail(const OutOfMemory& error, Sequential& network, const Options& o, training::Progress& progress,
+                                Saved& saved) {
+  if (o.save.empty()) throw Error(fmt::format("{}; nothing saved: --save names a file for that", error.what()));
+  try {
+    save(network, o, progress, saved, -1, "when memory ran out");
+  } catch (const DeviceLost&) {
+    throw;
+  } catch (const Error& another) {
+    throw Error(fmt::format("{}; the weights could not be saved: {}; the last ones saved: {}", error.what(), another.what(),
+                            saved.description.empty() ? "none" : saved.description));
+  }
+  throw Error(fmt::format("{}; the weights as they were then are saved to {}", error.what(), o.save));
+}
+
 int train(Sequential& network, const networks::Recipe& recipe, const Options& o, DType dtype, const Digits& digits, Device device,
-          training::Progress& progress) {
+          training::Progress& progress, Saved& saved) {
   training::Logs logs(o.log, o.log_steps);
   const training::Settings settings{o.epochs.value_or(recipe.epochs), o.batch_size.value_or(recipe.batch_size), o.lr.value_or(recipe.lr),
-                                    !o.no_shuffle, o.no_augment ? Augmentation{} : recipe.augmentation, dtype, o.max_steps, o.graph, o.memory};
+                                    !o.no_shuffle, o.no_augment ? Augmentation{} : recipe.augmentation, dtype, o.max_steps, o.graph, o.memory,
+                                    [&](int epoch, std::int64_t steps) { save(network, o, progress, saved, steps, fmt::format("after epoch {}", epoch)); }};
+  const ImageSet train_set = digits.train.to(device), test_set = digits.test.to(device);
   std::signal(SIGINT, on_interrupt);
-  const training::Result result = training::train(network, recipe, settings, digits.train.to(device), digits.test.to(device),
-                                                progress, logs, interrupted);
+  training::Result result;
+  try {
+    result = training::train(network, recipe, settings, train_set, test_set, progress, logs, interrupted);
+  } catch (const OutOfMemory& error) {
+    logs.flush();
+    save_and_fail(error, network, o, progress, saved);
+  }
   if (o.memory) {
     const MemoryStats memory = memory_stats(device);
     progress.announce(fmt::format("memory of {}: peak {:.3f} MB, reserved {:.3f} MB", to_string(device), static_cast<double>(memory.peak) / 1e6,
@@ -170,14 +199,14 @@ int train(Sequential& network, const networks::Recipe& recipe, const Options& o,
     progress.announce(fmt::format("test accuracy ({}): best {:.2f} % (epoch {}), last {:.2f} % (epoch {})", set, result.best_accuracy,
                                   result.best_epoch, result.last_accuracy, result.epochs));
   if (result.outcome == training::Outcome::stopped_at_max_steps) progress.say(fmt::format("stopped after {} steps", result.steps));
-  save(network, o, progress);
+  if (saved.steps != result.steps) save(network, o, progress, saved, result.steps, fmt::format("after {} steps", result.steps));
   if (result.outcome != training::Outcome::interrupted) return 0;
   progress.announce(fmt::format("interrupted after {} steps ({} whole epochs){}", result.steps, result.epochs,
                                 o.save.empty() ? "; nothing saved: --save names a file for that" : ", weights saved to " + o.save));
   return 130;
 }
 
-int run(const Options& o) {
+int run(const Options& o, Saved& saved) {
   if (o.list) {
     for (const networks::Network& network : networks::all()) fmt::print("{:<16}{}\n", network.name, network.description);
     return 0;
@@ -200,12 +229,12 @@ int run(const Options& o) {
   if (digits.is_mnist) progress.say("data: " + digits.description);
   else progress.announce("data: *** " + digits.description + " ***");
   progress.say(fmt::format("{} on {}, {}, seed {}", entry.name, place.description, o.dtype, o.seed));
-  if (!o.eval) return train(network, entry.recipe, o, dtype, digits, place.device, progress);
+  if (!o.eval) return train(network, entry.recipe, o, dtype, digits, place.device, progress, saved);
   std::signal(SIGINT, on_interrupt);
   const training::Score score = training::evaluate(network, digits.test.to(place.device), dtype, interrupted);
   if (interrupted) return 130;
   progress.announce(fmt::format("test accuracy ({}): {:.2f} %, loss {:.6f}", digits.is_mnist ? "MNIST" : "not MNIST", score.accuracy, score.loss));
-  save(network, o, progress);
+  save(network, o, progress, saved, 0, "as evaluated");
   return 0;
 }
 
@@ -215,15 +244,24 @@ int main(int argc, char** argv) {
   Options options;
   CLI::App app("Trains, evaluates and summarises classifiers of MNIST's digits. Without options: gap-19k by its own recipe.", "mnist");
   declare(app, options);
+  app.footer("Exit status: 0 done, 1 an error, 2 an option that means nothing, 3 the CUDA device was lost and the program must be started\n"
+             "again (--weights goes on from what --save saved), 130 Ctrl-C.");
+  Saved saved;
   try {
     app.parse(argc, argv);
-    return run(options);
+    return run(options, saved);
   } catch (const CLI::CallForHelp&) {
     fmt::print("{}", app.help());
     return 0;
   } catch (const CLI::ParseError& error) {
     fmt::print(stderr, "mnist: {} (--help lists the options)\n", error.what());
     return 2;
+  } catch (const DeviceLost& error) {
+    fmt::print(stderr, "mnist: {}; {}\n", error.what(),
+               !saved.description.empty() ? "the last saved weights are " + saved.description
+               : options.save.empty()     ? "no weights were saved: --save FILE does that after every epoch"
+                                          : "no weights were saved yet");
+    return 3;
   } catch (const std::exception& error) {
     fmt::print(stderr, "mnist: {}\n", error.what());
     return 1;

@@ -1,4 +1,4 @@
-// The base of every exception that Mica throws. It lies at the bottom, because kernels throw too: a CUDA call that failed.
+// The base of every exception that Mica throws. It lies at the bottom, because kernels throw too: CUDA calls that failed.
 #pragma once
 
 #include <stdexcept>
@@ -23,6 +23,8 @@ class Error : public std::runtime_error {
   bool in_path_ = false;
 };
 
-class CudaError : public Error { using Error::Error; };  // a call of CUDA that failed: names call or kernel, place and reason
+class CudaError : public Error { using Error::Error; };    // a call of CUDA that failed: names call or kernel, place and reason
+class OutOfMemory : public Error { using Error::Error; };  // names the request, and on tensors' memory what is in use
+class DeviceLost : public Error { using Error::Error; };   // the process can use CUDA no more: names the first cause
 
 }  // namespace mica

@@ -27,10 +27,16 @@ std::size_t rounded(std::size_t bytes) {
 void* CudaAllocator::allocate(std::size_t bytes) {
   if (bytes > SIZE_MAX / 4) throw OutOfMemory(fmt::format("cannot allocate {} bytes on cuda:{}: no device has that many", bytes, device_));
   const std::lock_guard lock(mutex_);
+  kernels::require_device();
   const std::size_t needed = checker_ ? bytes + kernels::canary_bytes : bytes;
   const Block block = take(bytes, needed);
   if (pool_) pooled_.emplace(block.pointer, pool_);
-  if (checker_) checker_->handed_out(block.pointer, bytes, block.size);
+  try {
+    if (checker_) checker_->handed_out(block.pointer, bytes, block.size);
+  } catch (...) {
+    (pool_ ? pool_->free : free_)[block.size].push_back(block.pointer);
+    throw;
+  }
   stats_.add(aligned(bytes));
   return block.pointer;
 }
@@ -42,7 +48,7 @@ CudaAllocator::Block CudaAllocator::take(std::size_t bytes, std::size_t needed) 
   if (void* const block = least < size && !tight_.empty() ? take_free(free_, least) : nullptr) return {block, least};
   if (void* const block = take_new(size)) return {block, size};
   if (recording_) refuse(bytes);  // the device would not answer
-  (void)cudaDeviceSynchronize();
+  kernels::check(cudaDeviceSynchronize(), "waiting for the device");
   release_free_lists();
   if (void* const block = take_new(size)) return {block, size};
   void* const block = least < size ? take_new(least) : nullptr;
@@ -70,11 +76,11 @@ void* CudaAllocator::take_free(FreeLists& lists, std::size_t size) {
 void* CudaAllocator::take_new(std::size_t size) {
   void* block = nullptr;
   cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;  // an allocation is no work of the stream, and may come in a capture
-  kernels::check(cudaThreadExchangeStreamCaptureMode(&mode), "allocating device memory");
-  const cudaError_t error = cudaMalloc(&block, size);
-  (void)cudaThreadExchangeStreamCaptureMode(&mode);
+  if (recording_) kernels::check(cudaThreadExchangeStreamCaptureMode(&mode), "allocating device memory");
+  const cudaError_t error = cudaMalloc(&block, size), back = recording_ ? cudaThreadExchangeStreamCaptureMode(&mode) : cudaSuccess;
   if (error == cudaErrorMemoryAllocation) return (void)cudaGetLastError(), nullptr;  // or the next launch would be blamed for it
-  kernels::check(error, "allocating device memory");
+  if (error == cudaSuccess && back != cudaSuccess) (void)cudaFree(block);
+  kernels::check(error != cudaSuccess ? error : back, "allocating device memory");
   stats_.reserved += size;
   return block;
 }
@@ -93,8 +99,7 @@ void CudaAllocator::free(void* pointer, std::size_t bytes) noexcept {
     } catch (...) {  // no memory even for the list: fall through and give the block back
     }
   }
-  (void)cudaDeviceSynchronize();
-  (void)cudaFree(pointer);
+  if (!kernels::device_lost()) (void)cudaDeviceSynchronize(), (void)cudaFree(pointer);
   tight_.erase(pointer);
   stats_.reserved -= size;
 }
@@ -113,7 +118,7 @@ void CudaAllocator::release_free_lists() noexcept {
   for (auto& [size, blocks] : free_) {
     for (void* block : blocks) {
       if (checker_) checker_->forget(block);
-      (void)cudaFree(block);
+      if (!kernels::device_lost()) (void)cudaFree(block);
       tight_.erase(block);
     }
     stats_.reserved -= size * blocks.size();
@@ -123,6 +128,7 @@ void CudaAllocator::release_free_lists() noexcept {
 
 void CudaAllocator::release_cache() {
   const std::lock_guard lock(mutex_);
+  kernels::require_device();
   kernels::check(cudaDeviceSynchronize(), "waiting for the device");
   release_free_lists();
 }
@@ -171,7 +177,7 @@ std::string CudaAllocator::found() {
 
 void CudaAllocator::close() noexcept {
   const std::lock_guard lock(mutex_);
-  (void)cudaDeviceSynchronize();
+  if (!kernels::device_lost()) (void)cudaDeviceSynchronize();
   release_free_lists();
   closed_ = true;
 }

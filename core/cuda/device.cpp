@@ -19,9 +19,14 @@ constexpr std::size_t staging_bytes = std::size_t{1} << 20;
 }  // namespace
 
 CudaDevice::CudaDevice(int index) : allocator(index) {
-  check(cudaSetDevice(index), "choosing a device");
-  context = std::make_unique<kernels::Cuda>(index, allocator, settings());
-  allocator.watch(*context);
+  try {
+    check(cudaSetDevice(index), "choosing a device");
+    context = std::make_unique<kernels::Cuda>(index, allocator, settings());
+    allocator.watch(*context);
+  } catch (...) {
+    close();
+    throw;
+  }
 }
 
 // ---- copies ----
@@ -29,8 +34,10 @@ CudaDevice::CudaDevice(int index) : allocator(index) {
 // The one that was used longest ago: what it holds has been copied, or is waited for.
 CudaDevice::Staging& CudaDevice::next_staging() {
   std::optional<Staging>& next = staging_[next_staging_++ % staging_.size()];
-  if (next) next->copied.synchronize();
-  else next.emplace(staging_bytes);
+  if (!next) next.emplace(staging_bytes);
+  else if (next->in_flight) context->stream().synchronize();
+  else next->copied.synchronize();
+  next->in_flight = true;
   return *next;
 }
 
@@ -44,6 +51,7 @@ void CudaDevice::upload(const char* what, void* target, const void* source, std:
     check(cudaMemcpyAsync(static_cast<char*>(target) + at, s.memory.get(), count, cudaMemcpyHostToDevice, context->stream().get()),
           "copying to the device");
     s.copied.record(context->stream());
+    s.in_flight = false;
   }
 }
 
@@ -56,6 +64,7 @@ void CudaDevice::download(const char* what, void* target, const void* source, st
     check(cudaMemcpyAsync(s.memory.get(), static_cast<const char*>(source) + at, count, cudaMemcpyDeviceToHost, context->stream().get()),
           "copying from the device");
     finish();
+    s.in_flight = false;
     std::memcpy(static_cast<char*>(target) + at, s.memory.get(), count);
   }
 }
@@ -137,7 +146,10 @@ std::string CudaDevice::finish_watched() {
 // ---- all devices ----
 
 void CudaDevice::close() noexcept {
-  if (context) (void)cudaStreamSynchronize(context->stream().get());  // copies may still use the staging buffers
+  try {
+    if (context) context->stream().synchronize();  // copies may still use the staging buffers
+  } catch (const Error&) {  // nobody is left to hear of it
+  }
   staging_ = {};
   fault_.reset();
   allocator.unwatch();

@@ -45,6 +45,7 @@ struct CudaDevice {
     explicit Staging(std::size_t bytes) : memory(bytes) {}
     kernels::Pinned memory;
     kernels::Event copied;
+    bool in_flight = false;  // an error came before `copied` was recorded
   };
   Staging& next_staging();
   void require_not_recording(const char* what) const;

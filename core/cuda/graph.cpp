@@ -63,8 +63,10 @@ void CudaGraph::Recording::record(const std::function<void(int step)>& step, int
     for (int i = 0; i < steps; ++i) step(i);
   } catch (...) {
     recording_ = false;
-    (void)cudaStreamEndCapture(stream, graph_.out());  // or the stream would stay unusable
-    (void)cudaGetLastError();
+    if (!kernels::device_lost()) {
+      (void)cudaStreamEndCapture(stream, graph_.out());  // or the stream would stay unusable
+      (void)cudaGetLastError();
+    }
     cuda_.end_recording();
     sites_ = cuda_.take_recorded_sites();
     cuda_.allocator.use_pool(nullptr, false);
@@ -96,6 +98,7 @@ void CudaGraph::Recording::replay() {
   std::vector<std::uint8_t> now(placed_);
   for (const Value& value : order_) value.write(now.data() + value.offset);
   if (placed_ > 0) cuda_.upload("CudaGraph::replay", values_.data<std::uint8_t>(), now.data(), placed_);
+  cuda_.context->launched("a CudaGraph's replay");
   check(cudaGraphLaunch(executable_.get(), cuda_.context->stream().get()), "replaying a graph");
 }
 

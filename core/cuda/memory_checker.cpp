@@ -37,16 +37,15 @@ MemoryChecker::MemoryChecker(kernels::Cuda& cuda) : cuda_(cuda), fault_(cuda.scr
 
 void MemoryChecker::handed_out(void* block, std::size_t bytes, std::size_t size) {
   const GuardedBuffer buffer{static_cast<unsigned char*>(block), bytes, size};
-  const auto known = unused_.find(block);
+  const auto known = unused_.extract(block);  // where something below fails, it is a new block the next time
   if (recording_) {
     changed_.insert(block);
   } else {
     set_bounds(cuda_, buffer, size);
-    if (known == unused_.end()) clear_unused(cuda_, buffer);
-    else check_unused(cuda_, known->second, fault_.get());
+    if (known.empty()) clear_unused(cuda_, buffer);
+    else check_unused(cuda_, known.mapped(), fault_.get());
   }
   write(buffer);
-  if (known != unused_.end()) unused_.erase(known);
   in_use_.emplace(block, buffer);
 }
 
@@ -57,9 +56,11 @@ void MemoryChecker::write(const GuardedBuffer& buffer) {
 }
 
 std::size_t MemoryChecker::given_back(void* block) noexcept {
-  const auto known = in_use_.find(block);
-  if (known == in_use_.end()) return 0;
-  const GuardedBuffer buffer = known->second;
+  const auto unwatched = unwatched_.extract(block);
+  if (!unwatched.empty()) return unwatched.mapped();
+  auto known = in_use_.extract(block);
+  if (known.empty()) return 0;
+  const GuardedBuffer buffer = known.mapped();
   try {
     if (recording_) {
       changed_.insert(block);
@@ -69,21 +70,25 @@ std::size_t MemoryChecker::given_back(void* block) noexcept {
       clear_unused(cuda_, buffer);
       set_bounds(cuda_, buffer, 0);
     }
-    unused_.insert(in_use_.extract(known));
-  } catch (...) {  // a broken context answers every call so, and the next synchronisation says why
+    unused_.insert(std::move(known));
+  } catch (...) {  // then it is a new block the next time
   }
   return buffer.size;
 }
 
 void MemoryChecker::forget(void* block) noexcept { unused_.erase(block), in_use_.erase(block); }
 
-void MemoryChecker::end_recording(const std::function<bool(void* block)>& open) {
+void MemoryChecker::end_recording(const std::function<bool(void* block)>& open) noexcept {
   recording_ = false;
   for (void* block : std::exchange(changed_, {})) {
     const auto used = in_use_.find(block), unused = unused_.find(block);
-    if (used != in_use_.end()) write(used->second);
-    else if (unused != unused_.end() && open(block)) set_bounds(cuda_, unused->second, unused->second.size);
-    else close(block);
+    try {
+      if (used != in_use_.end()) write(used->second);
+      else if (unused != unused_.end() && open(block)) set_bounds(cuda_, unused->second, unused->second.size);
+      else close(block);
+    } catch (...) {  // without a canary it can no longer be watched
+      if (used != in_use_.end()) unwatched_.emplace(block, used->second.size), in_use_.erase(used);
+    }
   }
 }
 
@@ -95,6 +100,7 @@ void MemoryChecker::close(void* block) noexcept {
     clear_unused(cuda_, known->second);
     set_bounds(cuda_, known->second, 0);
   } catch (...) {  // as in given_back
+    unused_.erase(known);
   }
 }
 

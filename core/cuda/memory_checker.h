@@ -28,7 +28,7 @@ class MemoryChecker {
   // Of blocks that changed hands between these, the device then knows nothing. `open`: of which ones a graph may still write to
   // what nobody uses.
   void begin_recording() { recording_ = true; }
-  void end_recording(const std::function<bool(void* block)>& open);
+  void end_recording(const std::function<bool(void* block)>& open) noexcept;
   void close(void* block) noexcept;  // nobody uses it, and no graph will
 
   // Queues a look at every buffer in use; `found`, after the stream has done it, is the error's text, or empty.
@@ -42,6 +42,7 @@ class MemoryChecker {
   kernels::Scratch<kernels::MemoryFault> fault_;  // on the device
   kernels::Pinned copy_;
   std::map<void*, kernels::GuardedBuffer> in_use_, unused_;
+  std::map<void*, std::size_t> unwatched_;  // in use, without a canary, because writing it failed; their sizes
   bool recording_ = false;
   std::set<void*> changed_;  // while recording
 };

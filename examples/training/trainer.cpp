@@ -140,6 +140,7 @@ Result train(Sequential& network, const networks::Recipe& recipe, const Settings
                              "lr {:g}  {:.1f} s  {:.0f} images/s",
                              epoch, settings.epochs, train_score.loss, train_score.accuracy, test_score.loss, test_score.accuracy,
                              result.best_accuracy, lr, seconds, speed));
+    if (settings.after_epoch) settings.after_epoch(epoch, result.steps);
   }
   return result;
 }

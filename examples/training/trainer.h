@@ -9,6 +9,7 @@
 #include <mica/data/image_set.h>
 
 #include <atomic>
+#include <functional>
 #include <optional>
 
 namespace mica::training {
@@ -27,6 +28,7 @@ struct Settings {
   std::optional<std::int64_t> max_steps;  // then stop, without evaluation
   int steps_per_graph = 0;                // 0: steps are not captured; else CUDA only
   bool memory = false;                    // report what the first step keeps in memory, by layer
+  std::function<void(int epoch, std::int64_t steps)> after_epoch = {};  // steps of this run so far; its log is written
 };
 
 enum class Outcome { finished, stopped_at_max_steps, interrupted };

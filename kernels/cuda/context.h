@@ -64,9 +64,9 @@ class Cuda {
   // const auto partial = cuda.scratch<double>(blocks);
   template <class T> Scratch<T> scratch(i64 count) { return Scratch<T>(memory_, count); }
 
-  // The name of the last kernel that was started, for errors.
-  const char* last_launch() const { return last_launch_; }
-  void launched(const char* name) { last_launch_ = name; }
+  // The name of the last kernel that was started in this process, for errors.
+  static const char* last_launch() { return last_launch_; }
+  static void launched(const char* name) { last_launch_ = name; }
 
   RangeFault* range_fault() const { return range_fault_.get(); }  // in device memory
   void clear_range_fault();
@@ -74,7 +74,7 @@ class Cuda {
  private:
   int device_;
   int multiprocessors_ = 0;
-  std::atomic<const char*> last_launch_ = "";
+  static inline std::atomic<const char*> last_launch_ = "";
   const Settings& settings_;
   Stream stream_;
   DeviceMemory& memory_;

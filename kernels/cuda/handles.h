@@ -8,7 +8,8 @@
 
 namespace mica::kernels {
 
-// Any handle of a C interface. Destructors ignore errors: in a broken context every call fails.
+// Any handle of a C interface to the device. Destructors ignore errors. Once the device is lost, they call nothing and nobody gets
+// a handle to call anything with.
 template <class T, auto destroy>
 class Owned {
  public:
@@ -19,10 +20,10 @@ class Owned {
     return *this;
   }
   ~Owned() {
-    if (handle_) (void)destroy(handle_);
+    if (handle_ && !device_lost()) (void)destroy(handle_);
   }
-  T get() const { return handle_; }
-  T* out() { return &handle_; }
+  T get() const { return require_device(), handle_; }
+  T* out() { return require_device(), &handle_; }
 
  private:
   T handle_{};

@@ -61,7 +61,7 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 
 cudaError_t cudaDeviceSynchronize() {
-  return api([] {
+  return api(Call::wait, [] {
     if (const cudaError_t error = refuse_in_capture("cudaDeviceSynchronize")) return error;
     const Running batch(nullptr);
     auto& streams = runtime().streams.all;
@@ -72,8 +72,13 @@ cudaError_t cudaDeviceSynchronize() {
 
 // ---- errors ----
 
-cudaError_t cudaPeekAtLastError() { return runtime().sticky ? runtime().sticky : runtime().last; }
+cudaError_t cudaPeekAtLastError() {
+  const std::lock_guard lock(runtime().mutex);
+  ++runtime().all_calls;
+  return runtime().sticky ? runtime().sticky : runtime().last;
+}
 cudaError_t cudaGetLastError() {
+  const std::lock_guard lock(runtime().mutex);
   const cudaError_t error = cudaPeekAtLastError();
   runtime().last = cudaSuccess;
   return error;
@@ -96,6 +101,15 @@ const char* cudaGetErrorName(cudaError_t error) {
     NAME(cudaErrorLaunchOutOfResources)
     NAME(cudaErrorAssert)
     NAME(cudaErrorLaunchFailure)
+    NAME(cudaErrorLaunchTimeout)
+    NAME(cudaErrorHardwareStackError)
+    NAME(cudaErrorIllegalInstruction)
+    NAME(cudaErrorMisalignedAddress)
+    NAME(cudaErrorInvalidAddressSpace)
+    NAME(cudaErrorInvalidPc)
+    NAME(cudaErrorMpsClientTerminated)
+    NAME(cudaErrorExternalDevice)
+    NAME(cudaErrorUnknown)
     NAME(cudaErrorNoDevice)
     NAME(cudaErrorInsufficientDriver)
     NAME(cudaErrorStreamCaptureUnsupported)
@@ -107,7 +121,9 @@ const char* cudaGetErrorName(cudaError_t error) {
     NAME(cudaErrorStreamCaptureImplicit)
     NAME(cudaErrorCapturedEvent)
     default:
-      return "unrecognized error code";
+      break;
   }
+  // These are not in every header.
+  return static_cast<int>(error) == 226 ? "cudaErrorContained" : static_cast<int>(error) == 721 ? "cudaErrorTensorMemoryLeak" : "unrecognized error code";
 #undef NAME
 }

@@ -17,11 +17,10 @@ cudaError_t destroy_graph(Handles<T>& handles, T* handle) {
 }  // namespace
 
 cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* m) {
-  std::swap(*m, runtime().thread_mode);
-  return cudaSuccess;
+  return api(Call::graph, [&] { return std::swap(*m, runtime().thread_mode), cudaSuccess; });
 }
 cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mode) {
-  return on_stream(handle, [&](CUstream_st& s) {
+  return on(Call::graph, handle, [&](CUstream_st& s) {
     if (&s == runtime().legacy) return cudaErrorStreamCaptureUnsupported;
     if (s.capture) return cudaErrorIllegalState;
     s.capture = std::make_shared<Capture>(Capture{&s, mode == cudaStreamCaptureModeRelaxed});
@@ -29,20 +28,23 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mo
   });
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* status) {
-  return on_stream(handle, [&](CUstream_st& s) {
+  return on(Call::graph, handle, [&](CUstream_st& s) {
     *status = !s.capture         ? cudaStreamCaptureStatusNone
               : s.capture->valid ? cudaStreamCaptureStatusActive
                                  : cudaStreamCaptureStatusInvalidated;
     return cudaSuccess;
   });
 }
+// One that fails because a failure was asked for ends the capture too.
 cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
-  return on_stream(handle, [&](CUstream_st& s) {
+  return on(handle, [&](CUstream_st& s) {
     *graph = nullptr;
+    const cudaError_t fault = calls(Call::graph).tick();
+    if (is_sticky(fault)) runtime().sticky = fault;
     const std::shared_ptr<Capture> c = s.capture;
     if (!c) return cudaErrorIllegalState;
     if (c->origin != &s) return invalidate(*c, cudaErrorStreamCaptureUnmatched, "ending a capture on another stream");
-    cudaError_t e = c->valid ? cudaSuccess : cudaErrorStreamCaptureInvalidated;
+    cudaError_t e = fault ? fault : c->valid ? cudaSuccess : cudaErrorStreamCaptureInvalidated;
     std::vector<bool> joined(c->nodes.size());  // every node must lead to the end of the origin stream
     for (size_t i : s.tail) joined[i] = true;
     for (size_t i = joined.size(); i-- > 0;)
@@ -58,7 +60,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
   });
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
-  return api([&] {
+  return api(Call::graph, [&] {
     const CUgraph_st* g = runtime().graphs.get(graph);
     if (!exec || !g) return cudaErrorInvalidValue;
     *exec = runtime().executables.make();
@@ -67,12 +69,15 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
   });
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t handle, cudaStream_t stream) {
-  return on_stream(stream, [&](CUstream_st& s) {
-    const CUgraphExec_st* exec = runtime().executables.get(handle);
-    if (!exec) return cudaErrorInvalidValue;
-    Work work{"cudaGraphLaunch", [nodes = exec->nodes] { run_graph(*nodes); }};
-    for (const Node& n : *exec->nodes) work.host.insert(work.host.end(), n.work.host.begin(), n.work.host.end());
-    return submit(s, std::move(work));
+  return api_of_work(Call::graph, [&](cudaError_t fault) {
+    return with(stream, [&](CUstream_st& s) {
+      const CUgraphExec_st* exec = runtime().executables.get(handle);
+      if (!exec) return cudaErrorInvalidValue;
+      Work work{"cudaGraphLaunch", [nodes = exec->nodes] { run_graph(*nodes); }};
+      work.injected = fault;
+      for (const Node& n : *exec->nodes) work.host.insert(work.host.end(), n.work.host.begin(), n.work.host.end());
+      return submit(s, std::move(work));
+    });
   });
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t g) { return destroy_graph(runtime().graphs, g); }

@@ -8,7 +8,7 @@ using namespace emulator;
 
 namespace {
 
-cudaError_t copy(CUstream_st& s, const char* name, void* dst, const void* src, size_t n, cudaMemcpyKind kind) {
+cudaError_t copy(CUstream_st& s, const char* name, void* dst, const void* src, size_t n, cudaMemcpyKind kind, cudaError_t fault) {
   if (n == 0) return cudaSuccess;
   const Block *d = find(dst, n), *f = find(src, n);
   const bool to_device = d && d->device, from_device = f && f->device;
@@ -22,6 +22,7 @@ cudaError_t copy(CUstream_st& s, const char* name, void* dst, const void* src, s
   // Real hardware records the pageable pointer and silently reads whatever lies there at replay. Here it is an error.
   if (s.capture && (!d || !f)) return invalidate(*s.capture, cudaErrorStreamCaptureUnsupported, "a copy with pageable host memory");
   Work work{name, [=] { memcpy(dst, src, n); }};
+  work.injected = fault;
   if (to_device) work.device.push_back({dst, n, true});
   if (from_device) work.device.push_back({src, n});
   if (d && !to_device) work.host.push_back({dst, n, true});
@@ -30,10 +31,9 @@ cudaError_t copy(CUstream_st& s, const char* name, void* dst, const void* src, s
 }
 
 cudaError_t allocate(void** p, size_t size, bool device) {
-  return api([&] {
+  return api(Call::allocation, [&] {
     if (!p) return cudaErrorInvalidValue;
     if (const cudaError_t e = refuse_in_capture("allocating memory")) return e;
-    if (const cudaError_t e = device ? runtime().malloc_fault.tick() : cudaSuccess) return e;
     const bool full = device && size > runtime().options.device_bytes - device_bytes_in_use();
     const Block* b = size && !full ? emulator::allocate(size, device) : nullptr;
     if (size && !b) return cudaErrorMemoryAllocation;
@@ -69,21 +69,26 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   });
 }
 cudaError_t cudaMemcpyAsync(void* d, const void* s, size_t n, cudaMemcpyKind k, cudaStream_t handle) {
-  return on_stream(handle, [&](CUstream_st& stream) { return copy(stream, "cudaMemcpyAsync", d, s, n, k); });
+  return api_of_work(Call::copy, [&](cudaError_t fault) {
+    return with(handle, [&](CUstream_st& stream) { return copy(stream, "cudaMemcpyAsync", d, s, n, k, fault); });
+  });
 }
 cudaError_t cudaMemcpy(void* d, const void* s, size_t n, cudaMemcpyKind k) {  // on the legacy stream, and waits for it
-  return on_stream(nullptr, [&](CUstream_st& legacy) {
+  return api_of_work(Call::copy, [&](cudaError_t fault) {
+    CUstream_st& legacy = *runtime().legacy;
     if (const cudaError_t e = refuse_legacy_in_capture("cudaMemcpy")) return e;
     if (const cudaError_t e = refuse_in_capture("cudaMemcpy")) return e;
-    if (const cudaError_t e = copy(legacy, "cudaMemcpy", d, s, n, k)) return e;
+    if (const cudaError_t e = copy(legacy, "cudaMemcpy", d, s, n, k, fault)) return e;
     complete(legacy.end());
     return runtime().sticky;
   });
 }
 cudaError_t cudaMemsetAsync(void* p, int value, size_t n, cudaStream_t handle) {
-  return on_stream(handle, [&](CUstream_st& s) {
-    const Block* b = find(p, n);
-    if (n && (!b || !b->live || !b->device)) return cudaErrorInvalidValue;
-    return n ? submit(s, {"cudaMemsetAsync", [=] { memset(p, value, n); }, {{p, n, true}}}) : cudaSuccess;
+  return api_of_work(Call::copy, [&](cudaError_t fault) {
+    return with(handle, [&](CUstream_st& s) {
+      const Block* b = find(p, n);
+      if (n && (!b || !b->live || !b->device)) return cudaErrorInvalidValue;
+      return n ? submit(s, {"cudaMemsetAsync", [=] { memset(p, value, n); }, {{p, n, true}}, {}, {}, fault}) : cudaSuccess;
+    });
   });
 }

@@ -6,7 +6,7 @@ using namespace emulator;
 // ---- streams ----
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned flags) {
-  return api([&] {
+  return api(Call::wait, [&] {
     if (!s || flags > cudaStreamNonBlocking) return cudaErrorInvalidValue;
     *s = runtime().streams.make();
     (*s)->blocking = flags != cudaStreamNonBlocking;
@@ -14,14 +14,14 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned flags) {
   });
 }
 cudaError_t cudaStreamDestroy(cudaStream_t handle) {  // returns at once; queued work may still run
-  return on_stream(handle, [](CUstream_st& s) {
+  return on(handle, [](CUstream_st& s) {
     if (&s == runtime().legacy) return cudaErrorInvalidResourceHandle;
     s.alive = false;
     return cudaSuccess;
   });
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
-  return on_stream(handle, [](CUstream_st& s) {
+  return on(Call::wait, handle, [](CUstream_st& s) {
     if (s.capture) return invalidate(*s.capture, cudaErrorStreamCaptureUnsupported, "cudaStreamSynchronize");
     const cudaError_t e = &s == runtime().legacy ? refuse_legacy_in_capture("cudaStreamSynchronize") : cudaSuccess;
     if (!e) complete(s.end());
@@ -29,7 +29,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   });
 }
 cudaError_t cudaStreamQuery(cudaStream_t handle) {
-  return on_stream(handle, [](CUstream_st& s) {
+  return on(Call::wait, handle, [](CUstream_st& s) {
     if (s.capture) return invalidate(*s.capture, cudaErrorStreamCaptureUnsupported, "cudaStreamQuery");
     if (!pending(s.end())) return cudaSuccess;
     advance(s.end());  // after the answer is known, so that polling ends
@@ -37,7 +37,7 @@ cudaError_t cudaStreamQuery(cudaStream_t handle) {
   });
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned) {
-  return on_stream(handle, [&](CUstream_st& s) {
+  return on(Call::wait, handle, [&](CUstream_st& s) {
     CUevent_st* e = runtime().events.get(event);
     if (!e) return cudaErrorInvalidResourceHandle;
     if (!e->recorded) return cudaSuccess;
@@ -56,7 +56,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
 // ---- events ----
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned flags) {
-  return api([&] {
+  return api(Call::wait, [&] {
     if (!e) return cudaErrorInvalidValue;
     *e = runtime().events.make();
     (*e)->timing = !(flags & cudaEventDisableTiming);
@@ -64,13 +64,13 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned flags) {
   });
 }
 cudaError_t cudaEventDestroy(cudaEvent_t handle) {
-  return on_event(handle, [](CUevent_st& e) {
+  return on(handle, [](CUevent_st& e) {
     e.alive = false;
     return cudaSuccess;
   });
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
-  return on_stream(handle, [&](CUstream_st& s) {
+  return on(Call::wait, handle, [&](CUstream_st& s) {
     CUevent_st* e = runtime().events.get(event);
     if (!e) return cudaErrorInvalidResourceHandle;
     e->recorded = true, e->capture = s.capture, e->nodes = s.tail;
@@ -85,14 +85,14 @@ static cudaError_t refuse_event(CUevent_st& e, const char* what) {
   return refuse_in_capture(what);
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t handle) {
-  return on_event(handle, [](CUevent_st& e) {
+  return on(Call::wait, handle, [](CUevent_st& e) {
     if (const cudaError_t error = refuse_event(e, "cudaEventSynchronize")) return error;
     complete(e.mark);
     return runtime().sticky;
   });
 }
 cudaError_t cudaEventQuery(cudaEvent_t handle) {
-  return on_event(handle, [](CUevent_st& e) {
+  return on(Call::wait, handle, [](CUevent_st& e) {
     if (const cudaError_t error = refuse_event(e, "cudaEventQuery")) return error;
     if (!pending(e.mark)) return cudaSuccess;
     advance(e.mark);
@@ -100,7 +100,7 @@ cudaError_t cudaEventQuery(cudaEvent_t handle) {
   });
 }
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t start, cudaEvent_t end) {
-  return on_event(start, [&](CUevent_st& a) {
+  return on(start, [&](CUevent_st& a) {
     const CUevent_st* b = runtime().events.get(end);
     if (!b || !a.timing || !b->timing || !a.recorded || !b->recorded) return cudaErrorInvalidResourceHandle;
     if (pending(a.mark) || pending(b->mark)) return cudaErrorNotReady;

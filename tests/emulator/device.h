@@ -27,13 +27,33 @@ cudaError_t refuse_call(cudaError_t error);  // returned, and remembered for cud
 // out of bounds. Nothing without AddressSanitizer.
 cudaError_t set_bounds(cudaStream_t stream, void* p, std::size_t usable, std::size_t size);
 
-// Fault injection: the nth call from now on fails, 1 being the next. Errors that a real device raises while it runs
-// (cudaErrorIllegalAddress, cudaErrorLaunchFailure, …) appear when the work runs and are sticky; others at once.
-void fail_malloc(int nth, cudaError_t error = cudaErrorMemoryAllocation);
-void fail_launch(int nth, cudaError_t error);
-void fail_library_call(int nth);  // of any library, but for what destroys
+// ---- fault injection (also by EMULATOR_FAIL, options.h) ----
 
-bool library_call();  // every function of an emulated library that can fail asks first whether it must
+enum class Call {
+  allocation,  // of device and pinned memory
+  launch,      // of kernels, and what emulated libraries enqueue
+  copy,        // memcpy and memset
+  wait,        // waiting, and all that makes and uses streams and events
+  graph,       // captures and graphs
+  library,     // functions of emulated libraries
+};
+inline constexpr int call_kinds = 6;
+const char* name_of(Call kind);
+
+// The nth such call from now on fails, 1 being the next, and then every later one too if `ever_after`. Errors after which a process
+// must be restarted stay: they break the context. Launches, copies and graphs fail so when the work runs, other calls at once.
+void fail(Call kind, int nth, cudaError_t error, bool ever_after = false);
+void fail_nothing();
+
+int count(Call kind);  // of these calls in this process that were not refused by a broken context
+int count_all();       // of all calls of the runtime
+
+// What every function of an emulated library asks first: must it fail?
+bool library_call();
+
+inline void fail_malloc(int nth, cudaError_t error = cudaErrorMemoryAllocation) { fail(Call::allocation, nth, error); }
+inline void fail_launch(int nth, cudaError_t error) { fail(Call::launch, nth, error); }
+inline void fail_library_call(int nth, bool ever_after = false) { fail(Call::library, nth, cudaErrorUnknown, ever_after); }
 
 // How often work was enqueued whose name begins so: that a library did something.
 int submitted(std::string_view prefix);

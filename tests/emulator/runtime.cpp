@@ -10,9 +10,6 @@
 namespace emulator {
 namespace {
 
-// After such an error every later call fails.
-bool is_sticky(cudaError_t error) { return error == cudaErrorIllegalAddress || error == cudaErrorAssert || (error >= 714 && error <= 719); }
-
 bool ready(const CUstream_st& stream) { return !stream.queue.empty() && std::ranges::none_of(stream.queue.front().after, pending); }
 
 cudaError_t usable(const Work& work, const void* p, std::size_t bytes, bool device) {
@@ -66,6 +63,11 @@ void wander() {
 }
 
 }  // namespace
+
+Runtime::Runtime() {
+  legacy->blocking = true;
+  if (options.fault) calls[static_cast<std::size_t>(options.fault->kind)] = {0, options.fault->nth, options.fault->error, options.fault->ever_after};
+}
 
 Runtime& runtime() {
   static Runtime& one = *new Runtime;  // outlives every static destructor
@@ -145,11 +147,11 @@ CUstream_st* live_stream(cudaStream_t handle) {
 // ---- device.h ----
 
 cudaError_t enqueue(cudaStream_t stream, const char* name, std::vector<Buffer> buffers, std::function<void()> body) {
-  return on_stream(stream, [&](CUstream_st& s) {
-    const cudaError_t fault = runtime().launch_fault.tick();
-    if (fault && !is_sticky(fault)) return fault;
-    ++runtime().submitted[name];
-    return submit(s, {name, body, buffers, {}, {}, fault});
+  return api_of_work(Call::launch, [&](cudaError_t fault) {
+    return with(stream, [&](CUstream_st& s) {
+      ++runtime().submitted[name];
+      return submit(s, {name, body, buffers, {}, {}, fault});
+    });
   });
 }
 
@@ -159,7 +161,7 @@ cudaError_t refuse_call(cudaError_t error) {
 
 cudaError_t set_bounds(cudaStream_t stream, void* p, std::size_t usable_bytes, std::size_t size) {
   if (!asan::on) return cudaSuccess;
-  return on_stream(stream, [&](CUstream_st& s) {
+  return on(stream, [&](CUstream_st& s) {
     return submit(s, {"set_bounds", [=] {
                         asan::unpoison(p, usable_bytes);
                         asan::poison(static_cast<char*>(p) + usable_bytes, size - usable_bytes);
@@ -167,8 +169,14 @@ cudaError_t set_bounds(cudaStream_t stream, void* p, std::size_t usable_bytes, s
   });
 }
 
-void fail_malloc(int nth, cudaError_t error) { runtime().malloc_fault = {nth, error}; }
-void fail_launch(int nth, cudaError_t error) { runtime().launch_fault = {nth, error}; }
+int submitted(std::string_view prefix) {
+  const std::lock_guard lock(runtime().mutex);
+  int count = 0;
+  for (const auto& [name, times] : runtime().submitted)
+    if (name.starts_with(prefix)) count += times;
+  return count;
+}
+
 void track(const char* kind, int delta) {
   const std::lock_guard lock(runtime().mutex);
   runtime().tracked[kind] += delta;

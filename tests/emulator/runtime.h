@@ -6,6 +6,7 @@
 #include "work.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <mutex>
 
@@ -26,10 +27,18 @@ struct Handles {
   }
 };
 
-struct Countdown {
-  int left = 0;
+// One kind of calls: how many there were, and which of them fails.
+struct Calls {
+  int seen = 0;
+  int left = 0;  // until one fails; 0: none does
   cudaError_t error = cudaSuccess;
-  cudaError_t tick() { return left && --left == 0 ? error : cudaSuccess; }
+  bool ever_after = false;
+  cudaError_t tick() {
+    ++seen;
+    if (left == 0 || --left > 0) return cudaSuccess;
+    if (ever_after) left = 1;
+    return error;
+  }
 };
 
 struct Runtime {
@@ -43,11 +52,12 @@ struct Runtime {
   CUstream_st* legacy = streams.make();
   cudaError_t last = cudaSuccess, sticky = cudaSuccess;
   cudaStreamCaptureMode thread_mode = cudaStreamCaptureModeGlobal;
-  Countdown malloc_fault, launch_fault, library_fault;
+  std::array<Calls, call_kinds> calls;  // by Call
+  int all_calls = 0;
   std::map<std::string, int> tracked;
   std::map<std::string, int> submitted;  // by enqueue
 
-  Runtime() { legacy->blocking = true; }
+  Runtime();
 };
 Runtime& runtime();
 
@@ -69,30 +79,56 @@ cudaError_t refuse_legacy_in_capture(const char* what);
 
 // ---- every function of the API ----
 
+inline Calls& calls(Call kind) { return runtime().calls[static_cast<std::size_t>(kind)]; }
+bool is_sticky(cudaError_t error);  // after such an error every later call fails
+
 // A broken context answers with its error, and failures are remembered for cudaGetLastError().
 template <class F>
 cudaError_t api(const F& body) {
   const std::lock_guard lock(runtime().mutex);
+  ++runtime().all_calls;
   const cudaError_t error = runtime().sticky ? runtime().sticky : body();
   if (error) runtime().last = error;
   return error;
 }
 
-CUstream_st* live_stream(cudaStream_t handle);  // null, with a report, where it is none
-
+// One whose nth call may be made to fail: at once, or when the work runs that it submits.
 template <class F>
-cudaError_t on_stream(cudaStream_t handle, const F& body) {
+cudaError_t api(Call kind, const F& body) {
   return api([&] {
-    CUstream_st* const stream = live_stream(handle);
-    return stream ? body(*stream) : cudaErrorInvalidResourceHandle;
+    const cudaError_t fault = calls(kind).tick();
+    if (is_sticky(fault)) runtime().sticky = fault;
+    return fault ? fault : body();
   });
 }
 template <class F>
-cudaError_t on_event(cudaEvent_t handle, const F& body) {
+cudaError_t api_of_work(Call kind, const F& body) {  // body(error of the work)
   return api([&] {
-    CUevent_st* const event = runtime().events.get(handle);
-    return event ? body(*event) : cudaErrorInvalidResourceHandle;
+    const cudaError_t fault = calls(kind).tick();
+    return fault && !is_sticky(fault) ? fault : body(fault);
   });
+}
+
+CUstream_st* live_stream(cudaStream_t handle);  // null, with a report, where it is none
+
+// f(stream), f(event)
+template <class F>
+cudaError_t with(cudaStream_t handle, const F& f) {
+  CUstream_st* const stream = live_stream(handle);
+  return stream ? f(*stream) : cudaErrorInvalidResourceHandle;
+}
+template <class F>
+cudaError_t with(cudaEvent_t handle, const F& f) {
+  CUevent_st* const event = runtime().events.get(handle);
+  return event ? f(*event) : cudaErrorInvalidResourceHandle;
+}
+template <class H, class F>
+cudaError_t on(H handle, const F& f) {
+  return api([&] { return with(handle, f); });
+}
+template <class H, class F>
+cudaError_t on(Call kind, H handle, const F& f) {
+  return api(kind, [&] { return with(handle, f); });
 }
 
 }  // namespace emulator

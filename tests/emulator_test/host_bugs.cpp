@@ -175,6 +175,50 @@ std::vector<Program> errors() {
          if (!bug) fill(b.cuda, b.d, 1, 64);  // not sticky: a second attempt may run
          expect(host(b.cuda, b.d, 64)[0] == 1, "wrong result");
        }},
+      {"second of two copies fails, and nobody looks", "wrong result", always,
+       [](Bench& b, bool bug) {
+         const Scratch<float> copy(b.memory, 64);
+         fill(b.cuda, b.d, 1, 64);
+         fill(b.cuda, copy.get(), 2, 64);
+         const int before = emulator::count(emulator::Call::copy);
+         emulator::fail(emulator::Call::copy, 2, cudaErrorUnknown);
+         for (int attempt = 0; attempt < 2; ++attempt) {
+           const cudaError_t error = cudaMemcpyAsync(copy.get(), b.d, bytes / (attempt ? 1 : 2), on_device, b.cuda.stream().get());
+           if (error != cudaSuccess) (void)cudaGetLastError();
+           if (error != cudaSuccess && !bug) --attempt;
+         }
+         expect(emulator::count(emulator::Call::copy) - before == (bug ? 2 : 3), "wrong count");
+         expect(host(b.cuda, copy.get(), 64)[63] == 1, "wrong result");
+       }},
+      {"wait that fails for ever, taken for the end of the work", "host code touched pinned memory", late,
+       [](Bench& b, bool bug) {
+         const Pinned out(bytes);
+         fill(b.cuda, b.d, 2.5f, 64);
+         check(cudaMemcpyAsync(out.get(), b.d, bytes, to_host, b.cuda.stream().get()));
+         emulator::fail(emulator::Call::wait, 1, cudaErrorUnknown, true);
+         for (int attempt = 0; attempt < 3; ++attempt) (void)cudaStreamSynchronize(b.cuda.stream().get());
+         emulator::fail_nothing();
+         if (!bug) b.cuda.stream().synchronize();
+         expect(floats(out)[63] == 2.5f, "wrong result");
+       }},
+      {"destructors that call a lost device", "calls of a lost device", always,
+       [](Bench& b, bool bug) {
+         mica::kernels::Owned<cudaEvent_t, cudaEventDestroy> event;
+         cudaEvent_t by_hand = nullptr;
+         check(cudaEventCreateWithFlags(event.out(), 0)), check(cudaEventCreateWithFlags(&by_hand, 0));
+         emulator::fail(emulator::Call::wait, 1, cudaErrorLaunchFailure);
+         bool lost = false;
+         try {
+           b.cuda.stream().synchronize();
+         } catch (const mica::DeviceLost&) {
+           lost = true;
+         }
+         expect(lost, "the device is not lost");
+         const int before = emulator::count_all();
+         { const auto ends = std::move(event); }
+         if (bug) (void)cudaEventDestroy(by_hand);
+         expect(emulator::count_all() == before, "calls of a lost device");
+       }},
       {"fault on the device, which is sticky", "cudaErrorIllegalAddress", always,
        [](Bench& b, bool bug) {
          if (bug) emulator::fail_launch(1, cudaErrorIllegalAddress);

@@ -1,0 +1,47 @@
+// Making calls fail, and counting them.
+#include "device.h"
+#include "runtime.h"
+
+namespace emulator {
+
+// Of these driver_types.h says that the process must be terminated and relaunched.
+bool is_sticky(cudaError_t error) {
+  switch (static_cast<int>(error)) {
+    case 226: case 700: case 702: case 710: case 714: case 715: case 716: case 717: case 718: case 719: case 721: case 810: case 911:
+      return true;
+    default:
+      return false;
+  }
+}
+
+const char* name_of(Call kind) {
+  constexpr const char* names[call_kinds] = {"allocation", "launch", "copy", "wait", "graph", "library"};
+  return names[static_cast<std::size_t>(kind)];
+}
+
+void fail(Call kind, int nth, cudaError_t error, bool ever_after) {
+  const std::lock_guard lock(runtime().mutex);
+  calls(kind) = {calls(kind).seen, nth, error, ever_after};
+}
+
+void fail_nothing() {
+  const std::lock_guard lock(runtime().mutex);
+  for (Calls& kind : runtime().calls) kind.left = 0;
+}
+
+int count(Call kind) {
+  const std::lock_guard lock(runtime().mutex);
+  return calls(kind).seen;
+}
+
+int count_all() {
+  const std::lock_guard lock(runtime().mutex);
+  return runtime().all_calls;
+}
+
+bool library_call() {
+  const std::lock_guard lock(runtime().mutex);
+  return calls(Call::library).tick() != cudaSuccess;
+}
+
+}  // namespace emulator
