@@ -9,7 +9,7 @@
 namespace emulator {
 namespace {
 
-std::map<std::string, long> calls;
+std::map<std::string, long> calls_of;
 std::size_t version = 0;
 int failing = 0;  // calls until then; 0: none
 cudnnStatus_t failure = CUDNN_STATUS_SUCCESS;
@@ -19,7 +19,7 @@ thread_local std::string last_error;
 
 long cudnn_calls(const char* function) {
   const std::lock_guard lock(runtime().mutex);
-  return calls[function];
+  return calls_of[function];
 }
 void set_cudnn_version(std::size_t answer) { version = answer; }
 void fail_cudnn(int nth, int status) { failing = nth, failure = static_cast<cudnnStatus_t>(status); }
@@ -28,18 +28,19 @@ namespace cudnn {
 
 cudnnStatus_t enter(const char* function) {
   const std::lock_guard lock(runtime().mutex);
-  if (failing && --failing == 0) {
+  const bool asked = library_call(), answered = failing && --failing == 0;
+  if (asked || answered) {
     last_error = std::string(function) + ": a failure that was asked for";
-    return failure;
+    return answered ? failure : CUDNN_STATUS_INTERNAL_ERROR;
   }
-  ++calls[function];
+  ++calls_of[function];
   return ok;
 }
 
 cudnnStatus_t refuse(const char* function, const char* condition, cudnnStatus_t status) {
   last_error = std::string(function) + ": not (" + condition + ")";
   const std::lock_guard lock(runtime().mutex);
-  --calls[function];
+  --calls_of[function];
   if (CUDNN_STATUS_CATEGORY(status) != CUDNN_STATUS_NOT_SUPPORTED) report("%s", last_error.c_str());
   return status;
 }

@@ -1,5 +1,4 @@
-// The ops that cuDNN has too, by cuDNN: every case of theirs in the table, on this machine's device or the emulated one, where
-// also is counted whether cuDNN was asked. MICA_CASE and MICA_OPS choose, as in agreement_cuda_test.cpp.
+// What is cuDNN's own: its dropout, what it cannot do, its settings. The table's cases run by it in agreement_cuda_test.cpp.
 #include "../no_device.h"
 #include "agreement.h"
 
@@ -33,41 +32,16 @@ bool no_cudnn() {
   return !reason.empty();
 }
 
-// Of each function the one by which an op is done, for the count.
+// Of each op the function that does it.
 const std::map<std::string, const char*> functions{
     {"conv2d", "cudnnConvolutionForward"},      {"softmax", "cudnnSoftmaxForward"},
     {"log_softmax", "cudnnSoftmaxForward"},     {"max_pool2d", "cudnnPoolingForward"},
     {"avg_pool2d", "cudnnPoolingForward"},      {"adaptive_avg_pool2d", "cudnnPoolingForward"},
     {"global_avg_pool", "cudnnPoolingForward"}, {"batch_norm", "cudnnBatchNormalizationForwardTraining"}};
 
-std::vector<OpCase> cases_of_cudnn() {
-  const char* const chosen = std::getenv("MICA_OPS");
-  const std::string wanted = chosen ? "," + std::string(chosen) + "," : "";
-  std::vector<OpCase> cases;
-  for (const OpCase& c : case_table()) {
-    const std::string op = c.attributes.at("op");
-    if (functions.count(op) && (!chosen || wanted.find("," + op + ",") != std::string::npos)) cases.push_back(c);
-  }
-  return cases;
-}
-
 #ifdef MICA_CUDA_EMULATED
 long calls(const std::string& op) { return emulator::cudnn_calls(functions.at(op)); }
 #endif
-
-void check_case(const OpCase& c, DType dtype, double output_tolerance, double gradient_tolerance) {
-  const Arguments arguments = in_dtype(c.arguments(), dtype), wide = in_dtype(arguments, DType::f64);
-  const Outputs gy = in_dtype(c.grad_outputs(), dtype);
-  const OpResult got = run_op(c.attributes, arguments, gy, Device::cuda()), want = run_op(c.attributes, wide, in_dtype(gy, DType::f64));
-  const bool special = c.has(Fill::special);
-  const auto rounded = [&](const Tensor& x) { return is_floating(x.dtype()) ? x.detach().to(dtype) : x; };
-  const auto differ = [&](const Tensor& a, const Tensor& b) { return special ? difference_with_specials(a, rounded(b)) : compare(a, b); };
-  for (const auto& [name, output] : want.outputs) verify(c, name + " by cuDNN", differ(got.outputs.at(name), output), output_tolerance);
-  for (const auto& [name, gradient] : want.gradients)
-    verify(c, "gradient of " + name + " by cuDNN", differ(got.gradients.at(name), gradient),
-           gradient_tolerance * (special ? 1 : gradient_scale(gy, gradient)));
-  for (const auto& [name, buffer] : want.buffers) verify(c, name + " by cuDNN", differ(got.buffers.at(name), buffer), output_tolerance);
-}
 
 Tensor numbers(const Shape& shape, DType dtype = DType::f32) {
   std::vector<double> values(static_cast<std::size_t>(numel(shape)));
@@ -76,34 +50,6 @@ Tensor numbers(const Shape& shape, DType dtype = DType::f32) {
 }
 
 }  // namespace
-
-TEST_CASE("f64 ops by cuDNN equal the CPU's", "[cuda][ops][cudnn]") {
-  if (no_cudnn()) return;
-  const ByLibrary scope;
-  for (const OpCase& c : cases_of_cudnn()) check_case(c, DType::f64, 1e-13, 1e-12);
-}
-
-TEST_CASE("f32 ops by cuDNN equal f64 within f32's precision", "[cuda][ops][cudnn]") {
-  if (no_cudnn()) return;
-  const ByLibrary scope;
-  for (const OpCase& c : cases_of_cudnn()) check_case(c, DType::f32, 2e-6, 5e-6);
-}
-
-TEST_CASE("whole numbers give the same bits by cuDNN as on the CPU, and every time", "[cuda][ops][cudnn]") {
-  if (no_cudnn()) return;
-  const ByLibrary scope;
-  for (const OpCase& c : cases_of_cudnn()) {
-    const Arguments narrow = in_dtype(c.arguments(), DType::f32);
-    const Outputs gy = in_dtype(c.grad_outputs(), DType::f32);
-    const OpResult once = run_op(c.attributes, narrow, gy, Device::cuda());
-    verify(c, "the second run by cuDNN", all_same_bits(run_op(c.attributes, narrow, gy, Device::cuda()), once));
-    if (!c.has(Fill::integers) || !is_exact(c.attributes.at("op"))) continue;
-    const std::vector<Tensor> want = everything(run_op(c.attributes, narrow, gy)), have = everything(once);
-    REQUIRE(have.size() == want.size());
-    for (std::size_t i = 0; i < have.size(); ++i)
-      verify(c, fmt::format("result {} by cuDNN", i), difference_with_specials(have[i], want[i]), 0);
-  }
-}
 
 TEST_CASE("dropout by cuDNN: its own masks, p as asked, the gradient through them, and the same ones for a seed", "[cuda][cudnn]") {
   if (no_cudnn()) return;
