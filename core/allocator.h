@@ -14,7 +14,7 @@ struct MemoryStats {
   std::size_t current = 0;      // bytes handed out now
   std::size_t peak = 0;         // largest value that current ever had
   std::size_t recent_peak = 0;  // largest since take_recent_peak (core/memory.h)
-  std::size_t reserved = 0;     // bytes held from the system: current and the free lists
+  std::size_t reserved = 0;     // bytes held from the system: current, what blocks have beyond it, and the free lists
 
   void add(std::size_t bytes) {
     current += bytes;

@@ -11,8 +11,11 @@
 //   while (loader.refill(batch)) graph.replay();  // images and labels are the batch's own tensors, filled anew
 //
 // What a replay does is what was recorded, on the same memory: the same tensors are read and written (images, labels, loss,
-// parameters), so new inputs are copied into the old ones. The learning rate, the steps that optimizers count and the random
-// numbers of dropout go on as they would (core/replayed.h). Host code inside the step runs in capture() only, twice.
+// parameters), so new inputs are copied into the old ones, what goes on from step to step is changed in place, and every tensor
+// from before the capture that a step reads must be kept. The learning rate, the steps that optimizers count and the random
+// numbers of dropout go on as they would (core/replayed.h). Host code inside the step runs in capture() only, twice: what it
+// chooses stays chosen (train() or eval(), a dropout's p, policies, the seed), and random numbers of a key and the batches of a
+// loader would be the same at each replay, so they are made outside. A captured forward's backward is captured too.
 #pragma once
 
 #include <mica/core/device.h>
@@ -32,11 +35,12 @@ class CudaGraph {
   // Does step(0), …, step(steps − 1) as they are, so that all that is made at a first use is there, and then calls them once
   // more to record them. No other thread may use the device meanwhile. Tensors that are made in there get memory that is the
   // graph's own for its lifetime; what they hold is undefined until the first replay. The network and the optimizer must outlive
-  // the graph. Throws Error, naming the op, where a step that is recorded reads a tensor of the device, copies to it from the
+  // the graph, where they are. Throws Error, naming the op, where a step that is recorded reads a tensor of the device, copies to it from the
   // host, or waits for it; then the steps were done once and there is nothing to replay.
   void capture(const std::function<void(int step)>& step, int steps = 1);
 
-  // Queues all that was recorded; nothing waits. Throws Error before capture().
+  // Queues all that was recorded; nothing waits. Throws Error before capture(). Where it fails, optimizers and dropout have counted
+  // a step that was not done.
   void replay();
 
   bool captured() const;

@@ -216,3 +216,42 @@ TEST_CASE("a target out of range in a replay is found", "[cuda]") {
   graph.replay();
   CHECK_NOTHROW(synchronize(Device::cuda()));
 }
+
+TEST_CASE("a captured step goes on with an optimizer's loaded state, and adds gradients up", "[cuda]") {
+  if (no_device()) return;
+  Training eager(Rule::adam, DType::f32), graph(Rule::adam, DType::f32);
+  CudaGraph captured;
+  for (Training* t : {&eager, &graph}) t->load(0, 0), t->step(0);
+  const Optimizer::State state = eager.optimizer->state();
+  for (int k = 1; k < 5; ++k) {
+    for (Training* t : {&eager, &graph}) {
+      t->load(k, 0);
+      if (k == 3) t->optimizer->load_state(state);
+    }
+    eager.step(0);
+    if (k == 1) captured.capture([&](int) { graph.step(0); });
+    else captured.replay();
+  }
+  check_equal(eager, graph);
+
+  Tensor x = Tensor::full({2}, 3, DType::f32, Device::cuda());
+  x.set_requires_grad();
+  CudaGraph sums;
+  sums.capture([&](int) { sum(mul(x, x)).backward(); });
+  for (const double wanted : {12, 18, 24}) {
+    sums.replay();
+    CHECK(values(x.grad())[1] == wanted);
+  }
+}
+
+TEST_CASE("a capture that fails keeps no memory", "[cuda]") {
+  if (no_device()) return;
+  const std::size_t before = memory_stats(Device::cuda()).reserved;
+  CudaGraph graph;
+  CHECK_THROWS_AS(graph.capture([](int) {
+    Tensor::empty({100000}, DType::f32, Device::cuda());
+    throw Error("mine");
+  }), Error);
+  release_cached_memory(Device::cuda());
+  CHECK(memory_stats(Device::cuda()).reserved <= before);
+}

@@ -49,7 +49,8 @@ CudaAllocator::Block CudaAllocator::take(std::size_t bytes, std::size_t needed) 
   if (void* const block = take_new(size)) return {block, size};
   if (recording_) refuse(bytes);  // the device would not answer
   kernels::check(cudaDeviceSynchronize(), "waiting for the device");
-  release_free_lists();
+  release_free_lists(free_);
+  if (pool_) release_free_lists(pool_->free);  // nothing is recorded yet that would need them
   if (void* const block = take_new(size)) return {block, size};
   void* const block = least < size ? take_new(least) : nullptr;
   if (!block) refuse(bytes);
@@ -114,23 +115,25 @@ std::size_t CudaAllocator::take_recent_peak() {
   return stats_.take_recent_peak();
 }
 
-void CudaAllocator::release_free_lists() noexcept {
-  for (auto& [size, blocks] : free_) {
+void CudaAllocator::release_free_lists(FreeLists& lists) noexcept {
+  for (auto& [size, blocks] : lists) {
     for (void* block : blocks) {
       if (checker_) checker_->forget(block);
       if (!kernels::device_lost()) (void)cudaFree(block);
       tight_.erase(block);
+      pooled_.erase(block);
     }
     stats_.reserved -= size * blocks.size();
   }
-  free_.clear();
+  lists.clear();
 }
 
 void CudaAllocator::release_cache() {
   const std::lock_guard lock(mutex_);
   kernels::require_device();
+  if (recording_) throw Error("release_cached_memory: while a CudaGraph is recorded nothing can wait for the device; do that before capture()");
   kernels::check(cudaDeviceSynchronize(), "waiting for the device");
-  release_free_lists();
+  release_free_lists(free_);
 }
 
 void CudaAllocator::use_pool(MemoryPool* pool, bool recording) {
@@ -150,6 +153,7 @@ void CudaAllocator::dissolve(MemoryPool& pool) noexcept {
     }
   pool.free.clear();
   std::erase_if(pooled_, [&](const auto& entry) { return entry.second == &pool; });
+  if (closed_) release_free_lists(free_);
 }
 
 void CudaAllocator::watch(kernels::Cuda& cuda) {
@@ -178,7 +182,7 @@ std::string CudaAllocator::found() {
 void CudaAllocator::close() noexcept {
   const std::lock_guard lock(mutex_);
   if (!kernels::device_lost()) (void)cudaDeviceSynchronize();
-  release_free_lists();
+  release_free_lists(free_);
   closed_ = true;
 }
 

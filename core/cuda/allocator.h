@@ -58,7 +58,7 @@ class CudaAllocator final : public kernels::DeviceMemory {
   static void* take_free(FreeLists& lists, std::size_t size);  // null: there is none
   void* take_new(std::size_t size);                            // null: the device has no more
   [[noreturn]] void refuse(std::size_t bytes) const;
-  void release_free_lists() noexcept;
+  void release_free_lists(FreeLists& lists) noexcept;
 
   int device_;
   std::mutex mutex_;

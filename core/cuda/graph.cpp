@@ -26,7 +26,7 @@ CudaGraph::Recording::Recording(Device on) : device(on), cuda_(cuda_device(on)) 
 
 CudaGraph::Recording::~Recording() { discard(); }
 
-void CudaGraph::Recording::discard() {
+void CudaGraph::Recording::discard() noexcept {
   captured = false;
   executable_ = {};
   graph_ = {};
@@ -46,6 +46,7 @@ void CudaGraph::Recording::capture(const std::function<void(int step)>& step, in
   const Ending ending{[&] {
     under_way = nullptr;
     cuda_.allocator.use_pool(nullptr, false);
+    if (!captured) discard();
   }};
   cuda_.allocator.use_pool(&pool_, false);
   for (int i = 0; i < steps; ++i) step(i);
@@ -69,8 +70,6 @@ void CudaGraph::Recording::record(const std::function<void(int step)>& step, int
     }
     cuda_.end_recording();
     sites_ = cuda_.take_recorded_sites();
-    cuda_.allocator.use_pool(nullptr, false);
-    discard();
     throw;
   }
   recording_ = false;

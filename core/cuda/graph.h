@@ -25,7 +25,7 @@ struct CudaGraph::Recording final : ReplayedValues {
 
  private:
   void record(const std::function<void(int step)>& step, int steps);
-  void discard();
+  void discard() noexcept;  // frees what a capture made
 
   // A value that changes from replay to replay: write fills the bytes at `offset` of values_.
   struct Value {
