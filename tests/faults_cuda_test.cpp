@@ -184,6 +184,20 @@ TEST_CASE("every call of a captured training step fails, once and ever after, an
   check_every_fault(true);
 }
 
+// The emulator ends the program where the host writes to a buffer that a queued copy reads.
+TEST_CASE("an upload whose event could not be recorded keeps its staging buffer until the copy is done", "[cuda][faults]") {
+  if (no_device()) return;
+  const Tensor here = Tensor::full({500}, 3);
+  Tensor there = Tensor::zeros({500}, DType::f32, Device::cuda());
+  synchronize(Device::cuda());
+  for (int i = 0; i < 9; ++i) there.copy_(here);  // all buffers exist, and one was waited for
+  emulator::fail(Call::wait, 2, cudaErrorUnknown);  // the first waits for the buffer
+  CHECK(outcome_of([&] { there.copy_(here); }).said == Said::cuda_error);
+  for (int i = 0; i < 9; ++i) there.copy_(here);
+  emulator::fail_nothing();
+  CHECK(values(there)[499] == 3);
+}
+
 // ---- a lost device: in a process of its own ----
 
 namespace {
