@@ -17,6 +17,7 @@
 #include <mica/layers/layers.h>
 #include <mica/layers/sequential.h>
 #include <mica/optim/adam.h>
+#include <mica/core/settings.h>
 #include <mica/kernels/cuda/check.h>
 #include <mica/optim/clip.h>
 
@@ -26,6 +27,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
+#include <span>
 #include <sstream>
 
 using namespace mica;
@@ -144,7 +146,9 @@ void check_fault(Training& training, const Injected& f) {
     CHECK(outcome.said == (f.error == cudaErrorMemoryAllocation ? Said::out_of_memory : Said::cuda_error));
   }
   if (outcome.said == Said::cuda_error) {
-    CHECK(outcome.text.find(std::string(" failed: ") + cudaGetErrorName(f.error) + ", ") != std::string::npos);
+    // A library says it in its own words, and names CUDA's error where that was the cause.
+    CHECK(outcome.text.find(" failed: ") != std::string::npos);
+    CHECK((f.kind == Call::library || outcome.text.find(std::string(cudaGetErrorName(f.error))) != std::string::npos));
     CHECK(outcome.text.find("a CUDA call") == std::string::npos);  // it has a name
   }
   training.forget();
@@ -155,9 +159,9 @@ void check_fault(Training& training, const Injected& f) {
   training.clipped = true;
 }
 
-void check_every_fault(bool captured) {
+void check_every_fault(bool captured, std::span<const Call> of = kinds) {
   Training training(captured);
-  for (const Call kind : kinds) {
+  for (const Call kind : of) {
     const int count = calls_of_a_step(training, kind);
     CHECK((count > 0) == (kind != Call::graph || captured));
     std::vector<cudaError_t> errors{passing_error(kind)};
@@ -182,6 +186,14 @@ TEST_CASE("every call of a training step fails, once and ever after, and the nex
 TEST_CASE("every call of a captured training step fails, once and ever after, and the next step works", "[cuda][faults]") {
   if (no_device()) return;
   check_every_fault(true);
+}
+
+TEST_CASE("every call of a training step by cuBLAS and cuDNN fails, once and ever after, and the next step works", "[cuda][faults]") {
+  if (no_device() || !why_no_cublas().empty() || !why_no_cudnn().empty()) return;
+  set_policy(Policy::library);
+  const Call kinds_of_libraries[] = {Call::library, Call::launch};
+  check_every_fault(false, kinds_of_libraries);
+  set_policy(Policy::automatic);
 }
 
 // The emulator ends the program where the host writes to a buffer that a queued copy reads.

@@ -57,6 +57,7 @@ Cublas* Cuda::cublas() {
 void check(cublasStatus_t status, const char* what, const char* file, int line) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
   const cudaError_t cause = cudaGetLastError();
+  check_lost(cause, what, file, line);
   throw CudaError(fmt::format("{} failed: {}, {}{} ({}:{})", what, MICA_CUBLAS_CALL(cublasLtGetStatusName)(status),
                               MICA_CUBLAS_CALL(cublasLtGetStatusString)(status),
                               cause == cudaSuccess ? "" : fmt::format("; CUDA says {}, {}", cudaGetErrorName(cause), cudaGetErrorString(cause)), file, line));

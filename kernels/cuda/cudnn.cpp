@@ -37,7 +37,9 @@ namespace mica::kernels {
 namespace {
 
 std::mutex making;          // of handles
-std::string making_failed;  // why, where it did
+std::string not_for_device;  // why cuDNN does not take this device, where it said so
+
+struct NotForDevice {};
 
 #ifndef MICA_CUDA_EMULATED
 // This build's version, whatever is installed as the default, and neighbours, to name what was found instead.
@@ -62,7 +64,7 @@ std::string why_not() {
   if (!load().loaded()) return fmt::format("cuDNN was not found: {}", load().reason());
 #endif
   const std::string version = why_not_version(MICA_CUDNN_CALL(cudnnGetVersion)());
-  return version.empty() ? making_failed : version;
+  return version.empty() ? not_for_device : version;
 }
 
 }  // namespace
@@ -81,8 +83,8 @@ Cudnn* Cuda::cudnn() {
   if (cudnn_ || !why_not().empty()) return cudnn_.get();
   try {
     cudnn_ = std::make_shared<Cudnn>(stream_);
-  } catch (const CudaError& error) {
-    making_failed = fmt::format("cuDNN cannot be used: {}", error.what());
+  } catch (const NotForDevice&) {
+    not_for_device = "cuDNN does not support this device";
   }
   return cudnn_.get();
 }
@@ -93,9 +95,9 @@ bool by_cudnn(Cuda& cuda, LibraryOp op) { return cuda.settings().policy(op) == P
 
 void check(cudnnStatus_t status, const char* what, const char* file, int line) {
   if (status == CUDNN_STATUS_SUCCESS) return;
+  check_lost(cudaGetLastError(), what, file, line);  // taken, or the next launch would be blamed for it
   char words[512] = "";
   MICA_CUDNN_CALL(cudnnGetLastErrorString)(words, sizeof words);
-  (void)cudaGetLastError();  // where the next launch would be blamed for it
   throw CudaError(fmt::format("{} failed: {} ({}){}{} ({}:{})", what, MICA_CUDNN_CALL(cudnnGetErrorString)(status),
                               static_cast<int>(status), *words ? ", " : "", words, file, line));
 }
@@ -107,7 +109,7 @@ bool supported(cudnnStatus_t status, const char* what, const char* file, int lin
 }
 
 Cudnn::Cudnn(const Stream& stream) {
-  check(MICA_CUDNN_CALL(cudnnCreate)(handle_.out()), "cudnnCreate");
+  if (!supported(MICA_CUDNN_CALL(cudnnCreate)(handle_.out()), "cudnnCreate")) throw NotForDevice{};
   check(MICA_CUDNN_CALL(cudnnSetStream)(handle(), stream.get()), "cudnnSetStream");
 }
 
