@@ -96,7 +96,7 @@ void check_equal(Training& eager, Training& graph) {
 
 }  // namespace
 
-TEST_CASE("a captured training step has the bits of the step itself", "[cuda]") {
+TEST_CASE("a captured training step has the bits of the step itself", "[cuda][training]") {
   if (no_device()) return;
   constexpr int count = 8;
   for (const Rule rule : {Rule::adam, Rule::momentum, Rule::sgd})
@@ -127,7 +127,7 @@ TEST_CASE("a captured training step has the bits of the step itself", "[cuda]") 
     }
 }
 
-TEST_CASE("eager steps go on where a graph ends, and it where they end", "[cuda]") {
+TEST_CASE("eager steps go on where a graph ends, and it where they end", "[cuda][training]") {
   if (no_device()) return;
   Training eager(Rule::adam, DType::f32), mixed(Rule::adam, DType::f32);
   CudaGraph graph;
@@ -141,7 +141,7 @@ TEST_CASE("eager steps go on where a graph ends, and it where they end", "[cuda]
   check_equal(eager, mixed);
 }
 
-TEST_CASE("what a graph cannot hold is an error that names the op, and the device goes on", "[cuda]") {
+TEST_CASE("what a graph cannot hold is an error that names the op, and the device goes on", "[cuda][training]") {
   if (no_device()) return;
   const Tensor x = Tensor::full({3}, 2, DType::f32, Device::cuda());
   Tensor y, other = Tensor::zeros({3});
@@ -176,7 +176,7 @@ TEST_CASE("what a graph cannot hold is an error that names the op, and the devic
         "CudaGraph: expected a CUDA device, got cpu; on the CPU call the step itself");
 }
 
-TEST_CASE("a graph's memory is its own, and others' when it is gone", "[cuda]") {
+TEST_CASE("a graph's memory is its own, and others' when it is gone", "[cuda][training]") {
   if (no_device()) return;
   Tensor x = Tensor::full({1000}, 2, DType::f32, Device::cuda()), y;
   const std::size_t before = memory_stats(Device::cuda()).current;
@@ -201,7 +201,7 @@ TEST_CASE("a graph's memory is its own, and others' when it is gone", "[cuda]") 
   CHECK(memory_stats(Device::cuda()).reserved == reserved);
 }
 
-TEST_CASE("a target out of range in a replay is found", "[cuda]") {
+TEST_CASE("a target out of range in a replay is found", "[cuda][training]") {
   if (no_device()) return;
   const Tensor x = Tensor::zeros({2, 3}).to(Device::cuda());
   Tensor target = Tensor::zeros({2}, DType::i64, Device::cuda()), loss;
@@ -217,7 +217,7 @@ TEST_CASE("a target out of range in a replay is found", "[cuda]") {
   CHECK_NOTHROW(synchronize(Device::cuda()));
 }
 
-TEST_CASE("a captured step goes on with an optimizer's loaded state, and adds gradients up", "[cuda]") {
+TEST_CASE("a captured step goes on with an optimizer's loaded state, and adds gradients up", "[cuda][training]") {
   if (no_device()) return;
   Training eager(Rule::adam, DType::f32), graph(Rule::adam, DType::f32);
   CudaGraph captured;
@@ -244,7 +244,7 @@ TEST_CASE("a captured step goes on with an optimizer's loaded state, and adds gr
   }
 }
 
-TEST_CASE("a capture that fails keeps no memory", "[cuda]") {
+TEST_CASE("a capture that fails keeps no memory", "[cuda][training]") {
   if (no_device()) return;
   const std::size_t before = memory_stats(Device::cuda()).reserved;
   CudaGraph graph;

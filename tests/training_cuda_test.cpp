@@ -63,7 +63,7 @@ Trained train(Device device, const training::Settings& settings) {
 
 }  // namespace
 
-TEST_CASE("two epochs of gap-19k on CUDA equal the CPU's, shuffled, augmented, with dropout", "[cuda]") {
+TEST_CASE("two epochs of gap-19k on CUDA equal the CPU's, shuffled, augmented, with dropout", "[cuda][training]") {
   if (no_device()) return;
   const training::Settings settings{.epochs = 2, .batch_size = 8, .lr = 0.05, .augmentation = networks::find("gap-19k").recipe.augmentation,
                                     .dtype = DType::f64, .max_steps = {}};
@@ -76,7 +76,7 @@ TEST_CASE("two epochs of gap-19k on CUDA equal the CPU's, shuffled, augmented, w
   CHECK(there.epochs == here.epochs);
 }
 
-TEST_CASE("training by captured steps logs what eager training does, to the bit", "[cuda]") {
+TEST_CASE("training by captured steps logs what eager training does, to the bit", "[cuda][training]") {
   if (no_device()) return;
   training::Settings settings{.epochs = 2, .batch_size = 8, .lr = 0.05, .augmentation = networks::find("gap-19k").recipe.augmentation,
                               .dtype = DType::f32, .max_steps = {}};
@@ -90,7 +90,7 @@ TEST_CASE("training by captured steps logs what eager training does, to the bit"
   CHECK(train(Device::cuda(), settings).losses == std::vector<double>(eager.losses.begin(), eager.losses.begin() + 3));
 }
 
-TEST_CASE("training that stops between two reads logs every step", "[cuda]") {
+TEST_CASE("training that stops between two reads logs every step", "[cuda][training]") {
   if (no_device()) return;
   const training::Settings settings{.epochs = 9, .batch_size = 8, .lr = 0.05, .augmentation = {}, .dtype = DType::f32, .max_steps = 4};
   const Trained there = train(Device::cuda(), settings);
@@ -98,7 +98,7 @@ TEST_CASE("training that stops between two reads logs every step", "[cuda]") {
   CHECK(there.losses.size() == 4);
 }
 
-TEST_CASE("a step on CUDA waits for nothing", "[cuda]") {
+TEST_CASE("a step on CUDA waits for nothing", "[cuda][training]") {
   if (no_device()) return;
   const ImageSet set = draw_digits(20, "train").to(Device::cuda());
   const networks::Network& entry = networks::find("gap-19k");
@@ -123,7 +123,7 @@ TEST_CASE("a step on CUDA waits for nothing", "[cuda]") {
   CHECK(error_text<Error>([] { synchronize(Device::cuda()); }) == "somebody waited");
 }
 
-TEST_CASE("gap-19k: ten f64 steps on CUDA equal the CPU's, dropout's masks too", "[cuda]") {
+TEST_CASE("gap-19k: ten f64 steps on CUDA equal the CPU's, dropout's masks too", "[cuda][training]") {
   if (no_device()) return;
   for (const double dropout : {0.0, 0.3}) {
     manual_seed(7);
@@ -141,7 +141,7 @@ TEST_CASE("gap-19k: ten f64 steps on CUDA equal the CPU's, dropout's masks too",
 }
 
 // cuDNN does convolution, batch norm, pooling and log_softmax, and ReLU and dropout follow as ops of their own.
-TEST_CASE("gap-19k: ten f64 steps by cuDNN equal the CPU's", "[cuda][cudnn]") {
+TEST_CASE("gap-19k: ten f64 steps by cuDNN equal the CPU's", "[cuda][cudnn][training]") {
   if (no_device() || !why_no_cudnn().empty()) return;
   for (const auto& [choices, dropout] : {std::pair("library", 0.0), std::pair("library,dropout=native", 0.3)}) {
     manual_seed(7);
