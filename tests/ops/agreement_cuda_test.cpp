@@ -57,13 +57,15 @@ struct Chosen {
   ~Chosen() { set_policy(Policy::automatic), allow_cudnn_tf32(true); }
 };
 
-// Checks the cases that are wanted, and tells how much work each op gave libraries.
+bool every_case(const OpCase&) { return true; }
+
+// Checks the cases of ops that are wanted, and tells how much work each op gave libraries.
 template <class Check, class Wanted>
-std::map<std::string, int> work_of(const Check& check, const Wanted& wanted) {
+std::map<std::string, int> work_of(const Check& check, const Wanted& wanted, bool (*fits)(const OpCase&)) {
   std::map<std::string, int> work;
   for (const OpCase& c : chosen_cases()) {
     const std::string& op = c.attributes.at("op");
-    if (!wanted(op)) continue;
+    if (!wanted(op) || !fits(c)) continue;
     const int before = library_work();
     check(c);
     work[op] += library_work() - before;
@@ -74,18 +76,18 @@ std::map<std::string, int> work_of(const Check& check, const Wanted& wanted) {
 // Every case under the automatic choice, and those of library_ops by the library, which each of them must use, and by our own
 // kernels where the automatic choice was not that.
 template <class Check>
-void under_every_policy(const Check& check) {
+void under_every_policy(const Check& check, bool (*fits)(const OpCase&) = every_case) {
   const bool counts = library_work() >= 0 && !std::getenv("MICA_CASE");
-  std::map<std::string, int> automatic = work_of(check, [](const std::string&) { return true; });
+  std::map<std::string, int> automatic = work_of(check, [](const std::string&) { return true; }, fits);
   {
     const Chosen scope(Policy::native);
-    for (const auto& [op, work] : work_of(check, [&](const std::string& op) { return library_ops.count(op) && (!counts || automatic[op] > 0); })) {
+    for (const auto& [op, work] : work_of(check, [&](const std::string& op) { return library_ops.count(op) && (!counts || automatic[op] > 0); }, fits)) {
       INFO(op << " on " << place() << " gave libraries " << work << " calls");
       CHECK((!counts || work == 0));
     }
   }
   const Chosen scope(Policy::library);
-  for (const auto& [op, work] : work_of(check, [](const std::string& op) { return library_ops.count(op) > 0; })) {
+  for (const auto& [op, work] : work_of(check, [](const std::string& op) { return library_ops.count(op) > 0; }, fits)) {
     INFO(op << " on " << place() << " gave libraries " << work << " calls");
     CHECK((!counts || work > 0));
   }
@@ -123,14 +125,14 @@ TEST_CASE("f32 ops on CUDA equal f64 within f32's precision", "[cuda][ops]") {
 
 TEST_CASE("whole numbers give the same bits on CUDA as on the CPU", "[cuda][ops]") {
   if (no_device()) return;
-  under_every_policy([](const OpCase& c) {
-    if (!c.has(Fill::integers) || !is_exact(c.attributes.at("op"))) return;
+  const auto check = [](const OpCase& c) {
     const Arguments narrow = in_dtype(c.arguments(), DType::f32);
     const Outputs gy = in_dtype(c.grad_outputs(), DType::f32);
     const std::vector<Tensor> want = everything(run_op(c.attributes, narrow, gy)), have = everything(run_op(c.attributes, narrow, gy, Device::cuda()));
     REQUIRE(have.size() == want.size());
     for (std::size_t i = 0; i < have.size(); ++i) verify(c, fmt::format("result {} on {}", i, place()), difference_with_specials(have[i], want[i]), 0);
-  });
+  };
+  under_every_policy(check, [](const OpCase& c) { return c.has(Fill::integers) && is_exact(c.attributes.at("op")); });
 }
 
 TEST_CASE("the same call gives the same bits on CUDA every time", "[cuda][ops]") {
