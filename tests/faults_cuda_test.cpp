@@ -323,7 +323,6 @@ TEST_CASE("each of the errors after which CUDA wants a new process loses the dev
       CHECK(lose_device_elsewhere(training, {kind, 2, static_cast<cudaError_t>(code), false}) == "");
     }
 }
-#endif
 
 // The last one: processes that lose a device, above, would take over its handles, which nothing destroys then, and leak them.
 TEST_CASE("every call of a training step by cuBLAS and cuDNN fails, once and ever after, and the next step works", "[cuda][faults]") {
@@ -333,3 +332,4 @@ TEST_CASE("every call of a training step by cuBLAS and cuDNN fails, once and eve
   check_every_fault(false, kinds_of_libraries);
   set_policy(Policy::automatic);
 }
+#endif
