@@ -204,4 +204,17 @@ TEST_CASE("batch norm by cuDNN, with its ReLU and dropout apart, equals the fuse
   CHECK(after[2] == before[2] + 2);
 }
 
+TEST_CASE("batch norm by cuDNN of an input that wants no gradient", "[cuda][cudnn]") {
+  if (no_cudnn()) return;
+  const ByLibrary scope;
+  const auto gradient = [](bool of_input) {
+    Tensor x = numbers({8, 5, 20, 20}, DType::f64), w = numbers({5}, DType::f64);
+    x.set_requires_grad(of_input), w.set_requires_grad();
+    const Tensor y = batch_norm(x, w, {}, {}, {}, {.training = true});
+    y.backward(numbers(y.shape(), DType::f64));
+    return w.grad().to(Device::cpu());
+  };
+  CHECK(same_bits(gradient(false), gradient(true)));
+}
+
 #endif
