@@ -103,10 +103,10 @@ struct Place {
   std::string description;
 };
 
-// "with cuBLAS", or "without cuBLAS (why)".
+// "with cuBLAS, without cuDNN (why)"
 std::string libraries() {
   std::string text;
-  for (const auto& [name, reason] : {std::pair("cuBLAS", why_no_cublas())})
+  for (const auto& [name, reason] : {std::pair("cuBLAS", why_no_cublas()), std::pair("cuDNN", why_no_cudnn())})
     text += fmt::format("{}{} {}{}", text.empty() ? "" : ", ", reason.empty() ? "with" : "without", name, reason.empty() ? "" : " (" + reason + ")");
   return text;
 }

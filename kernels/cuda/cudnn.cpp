@@ -63,8 +63,12 @@ std::string why_not() {
 #ifndef MICA_CUDA_EMULATED
   if (!load().loaded()) return fmt::format("cuDNN was not found: {}", load().reason());
 #endif
-  const std::string version = why_not_version(MICA_CUDNN_CALL(cudnnGetVersion)());
-  return version.empty() ? not_for_device : version;
+  try {
+    const std::string version = why_not_version(MICA_CUDNN_CALL(cudnnGetVersion)());
+    return version.empty() ? not_for_device : version;
+  } catch (const CudaError& error) {
+    return std::string("cuDNN does not tell its version: ") + error.what();
+  }
 }
 
 }  // namespace

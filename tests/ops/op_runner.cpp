@@ -31,8 +31,8 @@ int main(int argc, char** argv) try {
     return 0;
   }
   if (libraries) {
-    const std::string no_cublas = why_no_cublas();
-    fmt::print("cuBLAS: {}\n", no_cublas.empty() ? "can be used" : no_cublas);
+    for (const auto& [name, reason] : {std::pair("cuBLAS", why_no_cublas()), std::pair("cuDNN", why_no_cudnn())})
+      fmt::print("{}: {}\n", name, reason.empty() ? "can be used" : reason);
     return 0;
   }
   if (in.empty() || out.empty()) throw Error("give the files IN and OUT; --help tells more");

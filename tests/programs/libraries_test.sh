@@ -27,11 +27,19 @@ nvcc)
   library '' && plant libcublasLt "$work/library"
   expect "a function is missing" "^cuBLAS: cuBLAS does not tell its version: cublasLtGetProperty is not in libcublasLt.so.[0-9]+; install a newer version of it$" "$(ask)"
   echo garbage >"$work/garbage" && plant libcublasLt "$work/garbage"
-  expect "a broken file" "^cuBLAS: cuBLAS was not found: .*libcublasLt.so.[0-9]+: file too short$" "$(ask)" ;;
+  expect "a broken file" "^cuBLAS: cuBLAS was not found: .*libcublasLt.so.[0-9]+: file too short$" "$(ask)"
+  library 'extern "C" unsigned long cudnnGetVersion() { return 8902; }' && plant libcudnn "$work/library"
+  expect "another cuDNN" "^cuDNN: this build is made for cuDNN [0-9.]+, and cuDNN 8.9 is what was found; install version [0-9]+$" "$(ask)"
+  library '' && plant libcudnn "$work/library"
+  expect "a function of cuDNN is missing" "^cuDNN: cuDNN does not tell its version: cudnnGetVersion is not in libcudnn.so.[0-9]+; install a newer version of it$" "$(ask)"
+  plant libcudnn "$work/garbage"
+  expect "a broken file of cuDNN" "^cuDNN: cuDNN was not found: .*libcudnn.so.[0-9]+: file too short$" "$(ask)" ;;
 emulator)
   expect "another version" "^cuBLAS: cuBLAS was found in version 7, but" "$(EMULATOR_CUBLAS_MAJOR=7 ask)"
-  expect "the emulated one" "^cuBLAS: can be used$" "$("$program" --libraries 2>&1)" ;;
-*) expect "no CUDA" "^cuBLAS: this build of Mica has the CPU backend only$" "$(ask)" ;;
+  expect "the emulated one" "^cuBLAS: can be used$" "$("$program" --libraries 2>&1)"
+  expect "the emulated cuDNN" "^cuDNN: can be used$" "$("$program" --libraries 2>&1)" ;;
+*) expect "no CUDA" "^cuBLAS: this build of Mica has the CPU backend only$" "$(ask)"
+  expect "no CUDA" "^cuDNN: this build of Mica has the CPU backend only$" "$(ask)" ;;
 esac
 
 said=$("$program" --policy conv=native "$work/in" "$work/out" 2>&1); status=$?
