@@ -3,6 +3,7 @@
 #include <mica/core/settings.h>
 
 #ifdef MICA_CUDA
+#include <mica/kernels/cuda/by_cudnn.h>
 #include <mica/kernels/cuda/cublas.h>
 #endif
 
@@ -12,10 +13,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <vector>
-
-#ifdef MICA_CUDA
-#include <mica/kernels/cuda/by_cudnn.h>
-#endif
 
 namespace mica {
 

@@ -8,15 +8,13 @@ namespace mica {
 
 class Error : public std::runtime_error {
  public:
-  explicit Error(const std::string& message) : std::runtime_error(message), text_(message) {}
+  explicit Error(const std::string& message);
+  ~Error() override;
 
-  const char* what() const noexcept override { return text_.c_str(); }
+  const char* what() const noexcept override;
 
   // Puts a module's name in front: "conv3" and then "features" make "features.conv3: …".
-  void prepend_path(const std::string& name) {
-    text_ = name + (in_path_ ? "." : ": ") + text_;
-    in_path_ = true;
-  }
+  void prepend_path(const std::string& name);
 
  private:
   std::string text_;

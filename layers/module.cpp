@@ -111,6 +111,8 @@ EvalMode::~EvalMode() {
   for (const auto& [module, training] : before_) module->training_ = training;
 }
 
+Module::~Module() = default;
+
 Tensor Module::operator()(const Tensor& x) {
   ensure_named();
   try {

@@ -47,7 +47,7 @@ struct IncompatibleKeys {  // what load_state_dict did not find on the other sid
 class Module {
  public:
   Module() = default;
-  virtual ~Module() = default;
+  virtual ~Module();
   Module(Module&&) = default;
   Module& operator=(Module&&) = default;
 

@@ -4,6 +4,7 @@
 
 #include <mica/kernels/cpu/context.h>
 #include <mica/kernels/dims.h>
+#include <mica/kernels/shape_cache.h>
 
 #ifdef MICA_ONEDNN
 #include <dnnl.hpp>
@@ -47,10 +48,7 @@ class PrimitiveCache {
   // The primitive kept under key, made by make() the first time.
   template <class F>
   const Primitive& get(const Key& key, const F& make) {
-    const auto found = primitives_.find(key);
-    if (found != primitives_.end()) return found->second;
-    if (primitives_.size() >= most) primitives_.clear();  // a program that never repeats a shape must not grow
-    return primitives_.emplace(key, make()).first->second;
+    return primitives_.get(key, make);
   }
 
   // Runs it on pointers in the layouts of p.arguments. weights_argument is the DNNL_ARG of `weights`, or 0 for none;
@@ -59,10 +57,9 @@ class PrimitiveCache {
                const void* weights = nullptr, bool weights_are_result = false);
 
  private:
-  static constexpr std::size_t most = 1024;
   dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream_{engine_};
-  std::map<Key, Primitive> primitives_;
+  ShapeCache<Key, Primitive> primitives_;
   int threads_ = 0;
 };
 

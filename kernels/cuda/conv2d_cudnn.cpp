@@ -121,10 +121,7 @@ ConvolutionChoice choose(cudnnHandle_t handle, const Descriptors& d, cudnnDataTy
 template <class Pass>
 ConvolutionChoice& choice_for(Cudnn& cudnn, const Conv2dDims& dims, const Descriptors& d, cudnnDataType_t type, const Settings& settings) {
   const Limits limits{settings.cudnn_tf32 && type == CUDNN_DATA_FLOAT, settings.deterministic, settings.workspace_bytes};
-  Cudnn::ConvolutionKey key = key_of(Pass::number, type, dims, limits);
-  if (const auto found = cudnn.convolutions.find(key); found != cudnn.convolutions.end()) return found->second;
-  if (cudnn.convolutions.size() >= 1024) cudnn.convolutions.clear();  // a program that never repeats a shape must not grow
-  return cudnn.convolutions.emplace(std::move(key), choose<Pass>(cudnn.handle(), d, type, limits)).first->second;
+  return cudnn.convolutions.get(key_of(Pass::number, type, dims, limits), [&] { return choose<Pass>(cudnn.handle(), d, type, limits); });
 }
 
 // call(handle, descriptors, algorithm, workspace, its bytes), with the algorithm for this shape.

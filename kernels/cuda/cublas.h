@@ -17,23 +17,15 @@ std::string why_no_cublas();
 
 #ifdef MICA_CUBLAS
 #include <mica/kernels/cuda/shared_library.h>
+#include <mica/kernels/shape_cache.h>
 
 #include <cublasLt.h>
 
 #include <array>
-#include <map>
 #include <mutex>
 
-// MICA_CUBLAS_CALL(cublasLtCreate)(&handle): a function of the library that was loaded, or of tests/emulator.
-#ifdef MICA_CUDA_EMULATED
-#define MICA_CUBLAS_CALL(function) ::function
-#else
-#define MICA_CUBLAS_CALL(function)                                                                                                     \
-  ([] {                                                                                                                                \
-    static const auto loaded_##function = reinterpret_cast<decltype(&::function)>(::mica::kernels::cublas_library().find(#function));  \
-    return loaded_##function;                                                                                                          \
-  }())
-#endif
+// MICA_CUBLAS_CALL(cublasLtCreate)(&handle)
+#define MICA_CUBLAS_CALL(function) MICA_LIBRARY_CALL(::mica::kernels::cublas_library(), function)
 
 namespace mica::kernels {
 
@@ -65,21 +57,13 @@ class Cublas {
   Cublas() { check(MICA_CUBLAS_CALL(cublasLtCreate)(handle_.out()), "cublasLtCreate"); }
   cublasLtHandle_t handle() const { return handle_.get(); }
 
-  // The plan kept under key, made by make() the first time. The caller holds `mutex` until its call has been submitted.
-  template <class F>
-  MatmulPlan& plan(const Key& key, const F& make) {
-    const auto found = plans_.find(key);
-    if (found != plans_.end()) return found->second;
-    if (plans_.size() >= most) plans_.clear();  // a program that never repeats a shape must not grow
-    return plans_.emplace(key, make()).first->second;
-  }
+  // Who takes a plan holds `mutex` until its call has been submitted.
+  ShapeCache<Key, MatmulPlan> plans;
 
   std::mutex mutex;  // of the handle and of the plans, whose descriptors hold the bias's pointer during a call
 
  private:
-  static constexpr std::size_t most = 1024;
   CublasOwned<cublasLtHandle_t> handle_;
-  std::map<Key, MatmulPlan> plans_;
 };
 
 }  // namespace mica::kernels

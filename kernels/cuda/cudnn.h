@@ -4,10 +4,10 @@
 
 #include <mica/kernels/cuda/by_cudnn.h>
 #include <mica/kernels/cuda/shared_library.h>
+#include <mica/kernels/shape_cache.h>
 
 #include <cudnn.h>
 
-#include <map>
 #include <memory>
 #include <mutex>
 #include <type_traits>
@@ -17,17 +17,9 @@ namespace mica::kernels {
 
 // ---- calls ----
 
-// The library's function of this name: MICA_CUDNN_CALL(cudnnCreate)(&handle). The emulated build has one of its own.
-#ifdef MICA_CUDA_EMULATED
-#define MICA_CUDNN_CALL(function) (::function)
-#else
-const SharedLibrary& cudnn_library();
-#define MICA_CUDNN_CALL(function)                                                                       \
-  ([] {                                                                                                 \
-    static const auto found = reinterpret_cast<decltype(&::function)>(cudnn_library().find(#function)); \
-    return found;                                                                                       \
-  }())
-#endif
+// MICA_CUDNN_CALL(cudnnCreate)(&handle)
+#define MICA_CUDNN_CALL(function) MICA_LIBRARY_CALL(::mica::kernels::cudnn_library(), function)
+const SharedLibrary& cudnn_library();  // not in the emulated build
 
 // Throws CudaError, which says what failed and why, by the status and by cuDNN's own words.
 void check(cudnnStatus_t status, const char* what, const char* file = __builtin_FILE(), int line = __builtin_LINE());
@@ -102,7 +94,7 @@ class Cudnn {
 
   // Kept by pass, type, every dimension and the settings that matter.
   using ConvolutionKey = std::vector<i64>;
-  std::map<ConvolutionKey, ConvolutionChoice> convolutions;
+  ShapeCache<ConvolutionKey, ConvolutionChoice> convolutions;
   DropoutStates dropout;  // made at the first use
 
  private:

@@ -126,7 +126,7 @@ bool cublas::matmul(Cuda& cuda, const MatmulDims& d, const T* a, const T* b, con
   const Request r{d, sizeof(T) == 4 && settings.matmul_tf32, settings.deterministic, alignment_of({a, b, c, has_bias_epilogue<T> ? bias : nullptr}),
                   settings.workspace_bytes, accumulates ? nullptr : bias};
   const std::lock_guard lock(cublas->mutex);
-  MatmulPlan& plan = cublas->plan(key_of<T>(r, accumulates), [&] { return make_plan<T>(*cublas, r); });
+  MatmulPlan& plan = cublas->plans.get(key_of<T>(r, accumulates), [&] { return make_plan<T>(*cublas, r); });
   if (!plan.possible) return false;
 
   if (r.bias) set(plan.product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, r.bias);

@@ -4,6 +4,18 @@
 #include <initializer_list>
 #include <string>
 
+// MICA_LIBRARY_CALL(library, cudnnCreate)(&handle): its function of this name, looked up once. The emulated build has functions of its
+// own (tests/emulator).
+#ifdef MICA_CUDA_EMULATED
+#define MICA_LIBRARY_CALL(library, function) (::function)
+#else
+#define MICA_LIBRARY_CALL(library, function)                                                                \
+  ([] {                                                                                                     \
+    static const auto loaded_##function = reinterpret_cast<decltype(&::function)>(library.find(#function)); \
+    return loaded_##function;                                                                               \
+  }())
+#endif
+
 namespace mica::kernels {
 
 class SharedLibrary {

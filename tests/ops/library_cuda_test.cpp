@@ -10,8 +10,6 @@
 #include "../emulator/cudnn.h"
 #endif
 
-#include <cstdlib>
-
 using namespace mica;
 using namespace mica::test;
 

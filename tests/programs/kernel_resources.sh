@@ -3,7 +3,11 @@
 # usage: kernel_resources.sh BOUNDS BUILD      (BUILD: a build folder of nvcc's, with the .resources files of cmake/nvcc-resources)
 set -euo pipefail
 bounds=$1 build=$2
-mapfile -t files < <(find "$build" -name '*.cu.o.resources' | sort)
+sources=$(dirname "$0")/../../kernels/cuda
+files=()  # of sources that still are: a build folder keeps what was compiled of removed ones
+for file in $(find "$build" -name '*.cu.o.resources' | sort); do
+  if [ -f "$sources/$(basename "${file%.o.resources}")" ]; then files+=("$file"); fi
+done
 [ ${#files[@]} -gt 0 ] || { echo "no .resources files under $build"; exit 1; }
 
 # One line a kernel: file, architecture, registers, spilled bytes, shared bytes, name with its template arguments.
