@@ -85,8 +85,10 @@ Policy policy(std::string_view op) { return settings().policies[index_of(op)]; }
 
 #ifdef MICA_CUDA
 std::string why_no_cublas() { return kernels::why_no_cublas(); }
+std::string why_no_cudnn() { return kernels::why_no_cudnn(); }
 #else
 std::string why_no_cublas() { return "this build of Mica has the CPU backend only"; }
+std::string why_no_cudnn() { return why_no_cublas(); }
 #endif
 
 void allow_matmul_tf32(bool allow) { settings().matmul_tf32 = allow; }
@@ -99,11 +101,5 @@ bool deterministic() { return settings().deterministic; }
 
 void set_workspace_limit(std::size_t bytes) { settings().workspace_bytes = bytes; }
 std::size_t workspace_limit() { return settings().workspace_bytes; }
-
-#ifdef MICA_CUDA
-std::string why_no_cudnn() { return kernels::why_no_cudnn(); }
-#else
-std::string why_no_cudnn() { return "this build of Mica has the CPU backend only"; }
-#endif
 
 }  // namespace mica

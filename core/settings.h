@@ -29,6 +29,7 @@ void set_policy(std::string_view choices);
 // Empty where CUDA's matrix products can be done by cuBLAS, otherwise one sentence that says why our own kernels do them: it was
 // not found, it is of another major version, or this build knows nothing of it. Asks for no device.
 std::string why_no_cublas();
+std::string why_no_cudnn();  // so for its ops by cuDNN, as far as is known: it may not support a device, which its first use shows
 
 // May products of f32 be rounded to TF32 (10 bits) for the sake of speed? PyTorch's switches and their defaults:
 // torch.backends.cuda.matmul.allow_tf32 for cuBLAS, torch.backends.cudnn.allow_tf32 for cuDNN. Our own kernels never do.
@@ -46,9 +47,5 @@ void set_workspace_limit(std::size_t bytes);
 std::size_t workspace_limit();
 
 kernels::Settings& settings();  // what all contexts share
-
-// Empty where cuDNN can do ops of CUDA, as far as is known, otherwise one sentence that says why our own kernels do them. Asks for
-// no device.
-std::string why_no_cudnn();
 
 }  // namespace mica

@@ -1,12 +1,15 @@
-// Ten training steps of gap-19k on batches made by a formula, for tests that compare them with other steps.
+// Ten training steps of gap-19k on batches made by a formula, for tests that compare them with other steps, or with the same done in
+// another way.
 #pragma once
 
 #include "../examples/networks/network.h"
 #include "compare.h"
 
+#include <mica/core/cuda_graph.h>
 #include <mica/core/ops/loss.h>
 #include <mica/layers/dropout.h>
 
+#include <optional>
 #include <utility>
 
 namespace mica::test {
@@ -31,22 +34,42 @@ struct TenSteps {
   Sequential network;
 };
 
-inline TenSteps ten_steps(DType dtype, const StateDict* start, double dropout, Device device = {}, std::int64_t images_a_step = 16) {
+struct Way {  // in which the steps are done
+  DType dtype = DType::f64;
+  double dropout = 0;
+  Device device = {};
+  std::int64_t images_a_step = 16;
+  bool graph = false;  // the first step is captured, and replayed for the others
+};
+
+inline TenSteps ten_steps(const Way& way, const StateDict* start = nullptr) {
   const networks::Network& entry = networks::find("gap-19k");
   TenSteps t{{}, entry.build()};
-  t.network.to(dtype);
+  t.network.to(way.dtype);
   if (start) t.network.load_state_dict(*start);
   for (Module* module : t.network.modules())
-    if (auto* layer = dynamic_cast<Dropout*>(module)) layer->set_p(dropout);
-  t.network.to(device);
+    if (auto* layer = dynamic_cast<Dropout*>(module)) layer->set_p(way.dropout);
+  t.network.to(way.device);
   const auto optimizer = entry.recipe.optimizer(t.network.parameters(), entry.recipe.lr);
-  for (int step = 0; step < 10; ++step) {
-    const auto [images, labels] = batch(step, images_a_step);
+  Tensor images = Tensor::empty({way.images_a_step, 1, 28, 28}, way.dtype, way.device);
+  Tensor labels = Tensor::empty({way.images_a_step}, DType::i64, way.device);
+  std::vector<Tensor> losses;
+  const auto step = [&](int) {
     optimizer->zero_grad();
-    const Tensor loss = nll_loss(t.network(images.to(dtype).to(device)), labels.to(device));
+    const Tensor loss = nll_loss(t.network(images), labels);
     loss.backward();
     optimizer->step();
-    t.losses.push_back(values(loss)[0]);
+    losses.push_back(loss.detach());
+  };
+  std::optional<CudaGraph> graph;
+  for (int k = 0; k < 10; ++k) {
+    const auto [next_images, next_labels] = batch(k, way.images_a_step);
+    images.copy_(next_images.to(way.dtype));
+    labels.copy_(next_labels);
+    if (!way.graph) step(0);
+    else if (k == 0) graph.emplace(way.device).capture(step);
+    else graph->replay();
+    t.losses.push_back(values(k == 0 ? losses.front() : losses.back())[0]);
   }
   t.network.to(Device::cpu());
   return t;

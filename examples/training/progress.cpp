@@ -26,7 +26,8 @@ std::size_t window_width() {
 
 }  // namespace
 
-Progress::Progress(bool quiet) : quiet_(quiet), live_(is_terminal()), last_(std::chrono::steady_clock::now()) {}
+Progress::Progress(bool quiet, std::optional<std::chrono::milliseconds> every)
+    : quiet_(quiet), live_(is_terminal()), every_(every.value_or(live_ ? 100ms : 10s)), last_(std::chrono::steady_clock::now()) {}
 
 Progress::~Progress() { clear(); }
 
@@ -36,7 +37,7 @@ void Progress::clear() {
   std::fflush(stdout);
 }
 
-bool Progress::due() const { return !quiet_ && std::chrono::steady_clock::now() - last_ >= (live_ ? 100ms : 10s); }
+bool Progress::due() const { return !quiet_ && std::chrono::steady_clock::now() - last_ >= every_; }
 
 void Progress::update(const std::string& line) {
   if (!due()) return;

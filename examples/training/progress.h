@@ -2,14 +2,16 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 namespace mica::training {
 
 class Progress {
  public:
-  // A live line where standard output is a terminal and TERM is not dumb. quiet: say() and update() print nothing.
-  explicit Progress(bool quiet);
+  // A live line where standard output is a terminal and TERM is not dumb. quiet: say() and update() print nothing. `every`: how
+  // often update() prints, otherwise as fits the output.
+  explicit Progress(bool quiet, std::optional<std::chrono::milliseconds> every = {});
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -22,6 +24,7 @@ class Progress {
  private:
   void clear();
   bool quiet_, live_, shown_ = false;
+  std::chrono::milliseconds every_;
   std::chrono::steady_clock::time_point last_;
 };
 

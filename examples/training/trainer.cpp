@@ -109,13 +109,16 @@ Result train(Sequential& network, const networks::Recipe& recipe, const Settings
       for (const StepResult& step : done) tally.add(step);
       result.steps += static_cast<std::int64_t>(done.size());
       if (progress.due()) {
-        const Score score = read();
+        std::string so_far;
+        if (settings.steps_per_graph == 0) {
+          const Score score = read();
+          so_far = fmt::format("loss {:.4f}  accuracy {:.2f} %  ", score.loss, score.accuracy);
+        }
         const double seen = static_cast<double>((epoch - 1) * train_set.size() + tally.images());
         const double left = seconds_since(run_start) * (all_images / seen - 1);
-        progress.update(fmt::format("epoch {}/{}  {:3.0f} %  {:.0f} images/s  loss {:.4f}  accuracy {:.2f} %  {} left", epoch,
-                                    settings.epochs, 100.0 * static_cast<double>(tally.images()) / static_cast<double>(train_set.size()),
-                                    static_cast<double>(tally.images()) / seconds_since(epoch_start), score.loss, score.accuracy,
-                                    minutes(left)));
+        progress.update(fmt::format("epoch {}/{}  {:3.0f} %  {:.0f} images/s  {}{} left", epoch, settings.epochs,
+                                    100.0 * static_cast<double>(tally.images()) / static_cast<double>(train_set.size()),
+                                    static_cast<double>(tally.images()) / seconds_since(epoch_start), so_far, minutes(left)));
       }
     }
     const Score train_score = read();

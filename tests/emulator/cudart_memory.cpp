@@ -27,6 +27,7 @@ cudaError_t copy(CUstream_st& s, const char* name, void* dst, const void* src, s
   if (from_device) work.device.push_back({src, n});
   if (d && !to_device) work.host.push_back({dst, n, true});
   if (f && !from_device) work.host.push_back({src, n, false});
+  if (actual == cudaMemcpyDeviceToHost) ++runtime().submitted[reading];
   return submit(s, std::move(work));
 }
 

@@ -55,8 +55,9 @@ inline void fail_malloc(int nth, cudaError_t error = cudaErrorMemoryAllocation) 
 inline void fail_launch(int nth, cudaError_t error) { fail(Call::launch, nth, error); }
 inline void fail_library_call(int nth, bool ever_after = false) { fail(Call::library, nth, cudaErrorUnknown, ever_after); }
 
-// How often work was enqueued whose name begins so: that a library did something.
+// How often work was enqueued whose name begins so: that a library did something, or copies to the host.
 int submitted(std::string_view prefix);
+inline constexpr const char* reading = "copy to the host";
 
 // Counts live objects for the leak report at exit; the libraries' emulations add their handles and descriptors.
 void track(const char* kind, int delta);

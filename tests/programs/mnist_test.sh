@@ -1,24 +1,12 @@
 #!/usr/bin/env bash
 # The program mnist from outside: what it trains, what it writes, and what it says to bad input.
-# usage: mnist_test.sh MNIST QUICKSTART [DEVICE]      (where it trains; default auto)
+# usage: mnist_test.sh MNIST QUICKSTART
 set -uo pipefail
-program=$1 quickstart=$2 device=${3:-auto}
-mnist() { case " $* " in *" --device "*) "$program" "$@" ;; *) "$program" --device "$device" "$@" ;; esac; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-checks=0 failures=0
-
-# A small set in IDX files: 300 training and 100 test images, every label once in ten.
-idx() { printf '\000\000\010'; printf "\\$(printf %03o $#)"; for n; do printf "\\$(printf %03o $((n >> 24)))\\$(printf %03o $((n >> 16 & 255)))\\$(printf %03o $((n >> 8 & 255)))\\$(printf %03o $((n & 255)))"; done; }
-make_set() { # folder prefix count
-  { idx "$3" 28 28; seq 1 99999 | head -c $(($3 * 784)); } >"$1/$2-images-idx3-ubyte"
-  { idx "$3"; for i in $(seq 1 "$3"); do printf "\\$(printf %03o $((i % 10)))"; done; } >"$1/$2-labels-idx1-ubyte"
-}
+program=$1 quickstart=$2
+source "$(dirname "$0")/checks.sh"
 mkdir set && make_set set train 300 && make_set set t10k 100
 
-check() { checks=$((checks + 1)); if ! eval "$2"; then failures=$((failures + 1)); echo "FAILED: $1: $2"; cat out err 2>/dev/null; fi; }
-run() { mnist "$@" >out 2>err; status=$?; }
+run() { "$program" "$@" >out 2>err; status=$?; }
 # fails STATUS 'TEXT' ARGUMENT...: the program ends with STATUS and one line on stderr that holds TEXT.
 fails() {
   local expected=$1 text=$2; shift 2
@@ -40,7 +28,7 @@ run --data set --epochs 2 --batch-size 128 --log-steps steps.csv --seed 1
 check "another seed, other losses" '! cmp -s steps.csv first.csv'
 run --data set --weights w.safetensors --eval
 check "evaluates" '[ $status = 0 ] && grep -qE "^test accuracy \(not MNIST\): [0-9.]+ %" out'
-last=$(sed -n 's/.*last \([0-9.]*\) %.*/\1/p' <(mnist --data set --epochs 2 --batch-size 128))
+last=$(sed -n 's/.*last \([0-9.]*\) %.*/\1/p' <("$program" --data set --epochs 2 --batch-size 128))
 check "evaluation of the saved weights is the last epoch's" 'grep -q "$last %" out'
 run --data set --max-steps 0 --dtype f64 --weights w.safetensors --save w64.safetensors
 check "0 steps train nothing; weights are converted" '[ $status = 0 ] && grep -q F64 w64.safetensors'
@@ -52,26 +40,6 @@ run --list
 check "list" '[ $status = 0 ] && grep -q "^gap-19k" out'
 run --help
 check "help" '[ $status = 0 ] && grep -q -- --max-steps out'
-
-# ---- devices: a GPU is used where there is one, and one line says why not where there is none ----
-if "$program" --device cuda --summary >out 2>err; then
-  run --device cuda --data set --max-steps 2 --batch-size 8 --log-steps steps.csv --save there.safetensors
-  check "trains on cuda" '[ $status = 0 ] && grep -qE "on cuda:0 with(out)? cuBLAS.*, f32" out && [ "$(wc -l <steps.csv)" = 3 ]'
-  run --device cuda --data set --max-steps 1 --batch-size 8 --policy library
-  check "trains by libraries" '[ $status = 0 ]'
-  if [ "$device" = cpu ]; then # cuda is the emulated device, which plays another cuBLAS
-    EMULATOR_CUBLAS_MAJOR=7 run --device cuda --data set --max-steps 1 --batch-size 8 --policy library
-    check "another cuBLAS is refused" '[ $status = 0 ] && grep -qE "without cuBLAS \(cuBLAS was found in version 7, but this build of Mica needs version [0-9]+\)" out'
-  fi
-  run --device cuda --data set --eval --weights there.safetensors
-  there=$(grep "^test accuracy" out)
-  run --device cpu --data set --eval --weights there.safetensors
-  check "weights from cuda are whole: the same accuracy on both" '[ $status = 0 ] && [ "$(grep "^test accuracy" out | cut -d, -f1)" = "${there%%,*}" ]'
-else
-  run --device auto --data set --max-steps 0
-  check "auto says why it is not cuda" '[ $status = 0 ] && grep -q "no CUDA: " out'
-  fails 1 "use Device::cpu()" --device cuda --data set
-fi
 
 # ---- our own kernels or a library's ----
 run --data set --max-steps 1 --batch-size 8 --policy "library,conv2d=native,matmul=auto"
@@ -86,7 +54,7 @@ run --help
 check "help names the policies and ops" 'tr -s " \n" " " <out | grep -q "auto, native or library" && tr -s " \n" " " <out | grep -q "avg_pool2d, softmax"'
 
 # ---- Ctrl-C: stops after the batch at hand, saves, says where, exits with 130 ----
-"$program" --device "$device" --data set --epochs 100000 --save interrupted.safetensors >out 2>err & pid=$!
+"$program" --data set --epochs 100000 --save interrupted.safetensors >out 2>err & pid=$!
 for _ in $(seq 100); do grep -q "epoch 1" out && break; sleep 0.1; done
 kill -INT $pid; wait $pid; status=$?
 check "Ctrl-C" '[ $status = 130 ] && grep -q "weights saved to interrupted.safetensors" out && [ -s interrupted.safetensors ]'
@@ -125,5 +93,4 @@ check "no scratch file stays" '[ -z "$(find . -name "*.safetensors.??????")" ]'
 "$quickstart" set >out 2>err; status=$?
 check "quickstart" '[ $status = 0 ] && grep -q "^test accuracy: " out'
 
-echo "$checks checks, $failures failures"
-[ $failures = 0 ]
+checked

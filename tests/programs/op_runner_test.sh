@@ -2,14 +2,9 @@
 # The program op_runner from outside: a file of cases on the CPU and, where there is a device, on CUDA; and bad input.
 # usage: op_runner_test.sh OP_RUNNER
 set -uo pipefail
-export LC_ALL=C
 program=$1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-checks=0 failures=0
+source "$(dirname "$0")/checks.sh"
 
-check() { checks=$((checks + 1)); if ! eval "$2"; then failures=$((failures + 1)); echo "FAILED: $1: $2"; cat out err 2>/dev/null; fi; }
 run() { "$program" "$@" >out 2>err; status=$?; }
 # fails 'TEXT' ARGUMENT...: the program ends with a status of its own, says TEXT on stderr, and writes nothing.
 fails() {
@@ -63,5 +58,4 @@ fails "tensor 'stray.input' belongs to no case" stray answers
 run cases no/where
 check "a folder that is not there" '[ $status = 1 ] && grep -qF "cannot write no/where: the folder no does not exist" err'
 
-echo "$checks checks, $failures failures"
-[ $failures = 0 ]
+checked
