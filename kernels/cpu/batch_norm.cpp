@@ -4,6 +4,7 @@
 #include <mica/kernels/cpu/batch_norm_reference.h>
 #include <mica/kernels/cpu/parallel.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <type_traits>

@@ -4,6 +4,8 @@
 #include <mica/kernels/conv2d.h>
 #include <mica/kernels/cpu/parallel.h>
 
+#include <algorithm>
+
 namespace mica::kernels::reference {
 
 // Calls f(o, weight index of (o,u,v,0), pixel index of the input, first input channel) for every filter tap that

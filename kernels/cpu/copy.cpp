@@ -1,6 +1,7 @@
 #include <mica/kernels/copy.h>
 #include <mica/kernels/cpu/walk.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace mica::kernels {

@@ -1,6 +1,8 @@
 #include <mica/kernels/cpu/parallel.h>
 #include <mica/kernels/dropout.h>
 
+#include <algorithm>
+
 namespace mica::kernels {
 namespace {
 

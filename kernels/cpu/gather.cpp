@@ -1,6 +1,8 @@
 #include <mica/kernels/cpu/walk.h>
 #include <mica/kernels/gather.h>
 
+#include <algorithm>
+
 namespace mica::kernels {
 namespace {
 

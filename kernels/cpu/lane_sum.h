@@ -4,6 +4,8 @@
 #include <mica/kernels/cpu/parallel.h>
 #include <mica/kernels/dims.h>
 
+#include <algorithm>
+
 namespace mica::kernels {
 
 // Σ f(i) for i < n: sixteen partial sums in f's own precision over 512 elements at a time (32 additions each, an error of

@@ -1,6 +1,7 @@
 #include <mica/kernels/cpu/lane_sum.h>
 #include <mica/kernels/layer_norm.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace mica::kernels {

@@ -1,6 +1,8 @@
 #include <mica/kernels/cpu/losses.h>
 #include <mica/kernels/cpu/parallel.h>
 
+#include <algorithm>
+
 namespace mica::kernels {
 namespace {
 

@@ -1,6 +1,8 @@
 #include <mica/kernels/cpu/parallel.h>
 #include <mica/kernels/optimizer_rules.h>
 
+#include <algorithm>
+
 namespace mica::kernels {
 namespace {
 

@@ -1,6 +1,7 @@
 #include <mica/kernels/cpu/parallel.h>
 #include <mica/kernels/pool.h>
 
+#include <algorithm>
 #include <limits>
 #include <type_traits>
 

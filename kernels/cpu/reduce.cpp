@@ -4,6 +4,7 @@
 #include <mica/kernels/cpu/walk.h>
 #include <mica/kernels/reduce.h>
 
+#include <algorithm>
 #include <limits>
 
 namespace mica::kernels {

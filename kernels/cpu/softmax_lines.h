@@ -7,6 +7,7 @@
 #include <mica/kernels/math.h>
 #include <mica/kernels/softmax.h>
 
+#include <algorithm>
 #include <limits>
 
 namespace mica::kernels {

@@ -1,5 +1,6 @@
 #include <mica/kernels/cpu/vector.h>
 
+#include <algorithm>
 #include <atomic>
 
 namespace mica::kernels {

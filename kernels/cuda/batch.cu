@@ -2,6 +2,8 @@
 #include <mica/kernels/cuda/launch.h>
 #include <mica/kernels/image_transform.h>
 
+#include <algorithm>
+
 namespace mica::kernels {
 namespace {
 

@@ -6,6 +6,8 @@
 #include <mica/kernels/cuda/launch.h>
 #include <mica/kernels/cuda/pack.h>
 
+#include <algorithm>
+
 namespace mica::kernels {
 
 struct Columns {

@@ -13,6 +13,8 @@
 #include <mica/kernels/cuda/conv2d_tiles.h>
 #include <mica/kernels/math.h>
 
+#include <algorithm>
+
 namespace mica::kernels::conv2d_3x3 {
 namespace {
 

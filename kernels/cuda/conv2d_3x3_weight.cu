@@ -12,6 +12,8 @@
 #include <mica/kernels/cuda/partial_sums.h>
 #include <mica/kernels/math.h>
 
+#include <algorithm>
+
 namespace mica::kernels::conv2d_3x3 {
 namespace {
 

@@ -3,6 +3,7 @@
 #include <mica/kernels/cuda/cudnn.h>
 #include <mica/kernels/elementwise.h>
 
+#include <algorithm>
 #include <array>
 
 namespace mica::kernels::conv2d_cudnn {

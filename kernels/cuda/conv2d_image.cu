@@ -9,6 +9,8 @@
 #include <mica/kernels/cuda/conv2d_tiles.h>
 #include <mica/kernels/math.h>
 
+#include <algorithm>
+
 namespace mica::kernels::conv2d_image {
 namespace {
 

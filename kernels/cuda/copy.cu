@@ -4,6 +4,8 @@
 #include <mica/kernels/cuda/pack.h>
 #include <mica/kernels/cuda/strided.h>
 
+#include <algorithm>
+
 namespace mica::kernels {
 namespace {
 

@@ -14,6 +14,7 @@
 #include <mica/kernels/cuda/team.h>
 #include <mica/kernels/reduce.h>
 
+#include <algorithm>
 #include <array>
 
 namespace mica::kernels {

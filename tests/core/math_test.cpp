@@ -3,6 +3,7 @@
 
 #include <mica/kernels/math.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <functional>

@@ -7,6 +7,7 @@
 #include <mica/core/ops.h>
 #include <mica/core/random.h>
 
+#include <algorithm>
 #include <numeric>
 
 using namespace mica;

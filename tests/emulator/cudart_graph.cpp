@@ -1,6 +1,8 @@
 // The CUDA runtime: capture and graphs.
 #include "runtime.h"
 
+#include <algorithm>
+
 using namespace emulator;
 
 namespace {

@@ -3,6 +3,7 @@
 #include "report.h"
 #include "sanitizers.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <exception>
 #include <utility>

@@ -8,6 +8,8 @@
 #include <mica/data/drawn_digits.h>
 #include <mica/data/image_set.h>
 
+#include <algorithm>
+
 using namespace mica;
 using namespace mica::test;
 

@@ -8,6 +8,8 @@
 #include <mica/core/dispatch.h>
 #include <mica/core/random.h>
 
+#include <algorithm>
+
 namespace mica::test {
 
 // n random values in memory order; whole numbers from −3 to 3, so that sums are exact and many are equal, where `integers`.

@@ -2,6 +2,7 @@
 
 #include <mica/kernels/image_transform.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 

@@ -3,6 +3,8 @@
 
 #include <mica/kernels/pool.h>
 
+#include <algorithm>
+
 using namespace mica;
 using namespace mica::test;
 using kernels::AveragePool;

@@ -3,6 +3,8 @@
 
 #include <mica/kernels/reduce.h>
 
+#include <algorithm>
+
 using namespace mica;
 using namespace mica::test;
 using kernels::Extremum;

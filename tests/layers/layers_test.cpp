@@ -7,6 +7,7 @@
 #include <mica/core/random.h>
 #include <mica/layers/layers.h>
 
+#include <algorithm>
 #include <cmath>
 
 using namespace mica;

@@ -6,6 +6,8 @@
 #include <mica/core/random.h>
 #include <mica/layers/layers.h>
 
+#include <algorithm>
+
 using namespace mica;
 using namespace mica::test;
 

@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace mica::test {
 
 #ifdef MICA_CUDA_EMULATED

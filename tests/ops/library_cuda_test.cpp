@@ -6,6 +6,8 @@
 #include <mica/core/random.h>
 #include <mica/core/settings.h>
 
+#include <algorithm>
+
 #ifdef MICA_CUDA_EMULATED
 #include "../emulator/cudnn.h"
 #endif
