@@ -30,8 +30,13 @@ CudaGraph::~CudaGraph() = default;
 CudaGraph::CudaGraph(CudaGraph&&) noexcept = default;
 CudaGraph& CudaGraph::operator=(CudaGraph&&) noexcept = default;
 
-void CudaGraph::capture(const std::function<void(int step)>& step, int steps) { recording_->capture(step, steps); }
-void CudaGraph::replay() { recording_->replay(); }
-bool CudaGraph::captured() const { return recording_->captured; }
+void CudaGraph::capture(const std::function<void(int step)>& step, int steps) { recording().capture(step, steps); }
+void CudaGraph::replay() { recording().replay(); }
+bool CudaGraph::captured() const { return recording_ && recording_->captured; }
+
+CudaGraph::Recording& CudaGraph::recording() {
+  if (!recording_) throw Error("CudaGraph: this one was moved from; use the one that it was moved to, or make another");
+  return *recording_;
+}
 
 }  // namespace mica

@@ -39,7 +39,8 @@ class CudaGraph {
   // host, or waits for it; then the steps were done once and there is nothing to replay.
   void capture(const std::function<void(int step)>& step, int steps = 1);
 
-  // Queues all that was recorded; nothing waits. Throws Error before capture(). Where it fails, optimizers and dropout have counted
+  // Queues all that was recorded. Waits for nothing but, where several replays are under way, for the numbers of the eighth before it
+  // to have been copied. Throws Error before capture(). Where it fails, optimizers and dropout have counted
   // a step that was not done.
   void replay();
 
@@ -48,6 +49,7 @@ class CudaGraph {
   struct Recording;  // core/cuda/graph.h
 
  private:
+  Recording& recording();
   std::unique_ptr<Recording> recording_;
 };
 

@@ -4,6 +4,7 @@
 #include <mica/core/tensor.h>
 #include <mica/kernels/batch.h>
 
+#include <algorithm>
 #include <string>
 
 namespace mica {
@@ -48,6 +49,7 @@ class BatchLoader {
   // As next(), into the batch's own tensors, which a captured graph reads; false, and nothing done, after the last batch and where
   // the next one has other shapes or another dtype or device.
   bool refill(Batch& batch);
+  std::int64_t whole_batches_left() const { return std::max<std::int64_t>(set_.size() - at_, 0) / options_.batch_size; }
 
  private:
   std::int64_t next_size() const;

@@ -76,7 +76,7 @@ void declare(CLI::App& app, Options& o) {
   app.add_flag("--no-augment", o.no_augment, "images as they are");
   app.add_option("--dropout", o.dropout, "probability to drop, for every dropout layer")->check(finite(0, 1));
   auto* graph = app.add_flag("--graph{1}", o.graph, "on CUDA: record a training step, or N with --graph=N, and replay it; losses are read once an epoch");
-  graph->check(finite(1, 1000));
+  graph->check(finite(0, 1000));
   app.add_option("--weights", o.weights, "safetensors file to start from");
   app.add_option("--save", o.save, "safetensors file for the weights, replaced whole after every epoch and at the end");
   auto* log = app.add_option("--log", o.log, "CSV file, a row an epoch");

@@ -49,8 +49,8 @@ std::vector<Optimizer::Parameter*> Optimizer::begin_step(std::size_t group, DTyp
   for (const Parameter* parameter : ready) require_same_device("optimizer", ready.front()->value, parameter->value);
   for (Parameter* parameter : ready) {
     const Tensor& value = parameter->value;
-    parameter->first = parameter->buffers.empty();
-    if (parameter->first) {
+    parameter->first = parameter->steps == 0;
+    if (parameter->buffers.empty()) {
       std::vector<Tensor> made;  // all of them or, where there is no memory, none
       for (std::size_t i = 0; i < groups_[group].buffers.size(); ++i) made.push_back(Tensor::zeros(value.shape(), dtype, value.device()));
       parameter->buffers = std::move(made);
@@ -101,12 +101,14 @@ std::string state_key(std::size_t parameter, const std::string& name) { return f
 
 }  // namespace
 
-// Where there are buffers already they stay and take the values: a captured graph works on them.
+// Where there are buffers already they stay and take the values, zeros from a state without: a captured graph works on them.
 void Optimizer::take_on(Parameter& parameter, std::int64_t steps, std::vector<Tensor> buffers) {
   parameter.steps = steps;
   const auto fits = [](const Tensor& old, const Tensor& loaded) { return old.dtype() == loaded.dtype() && old.device() == loaded.device(); };
   if (std::equal(parameter.buffers.begin(), parameter.buffers.end(), buffers.begin(), buffers.end(), fits))
     for (std::size_t b = 0; b < buffers.size(); ++b) parameter.buffers[b].copy_(buffers[b]);
+  else if (buffers.empty())
+    for (Tensor& buffer : parameter.buffers) buffer.fill_(0);
   else parameter.buffers = std::move(buffers);
 }
 

@@ -244,6 +244,51 @@ TEST_CASE("a captured step goes on with an optimizer's loaded state, and adds gr
   }
 }
 
+TEST_CASE("a captured step starts anew where an optimizer loads a state without buffers", "[cuda][training]") {
+  if (no_device()) return;
+  for (const Rule rule : {Rule::adam, Rule::momentum}) {
+    Training eager(rule, DType::f32), graph(rule, DType::f32);
+    const Optimizer::State fresh = eager.optimizer->state();
+    CudaGraph captured;
+    for (int k = 0; k < 4; ++k) {
+      for (Training* t : {&eager, &graph}) {
+        t->load(k, 0);
+        if (k == 2) t->optimizer->load_state(fresh);
+      }
+      eager.step(0);
+      if (k == 0) captured.capture([&](int) { graph.step(0); });
+      else captured.replay();
+    }
+    check_equal(eager, graph);
+  }
+}
+
+TEST_CASE("a value out of range in a replay is told after its graph is gone", "[cuda][training]") {
+  if (no_device()) return;
+  const Tensor x = Tensor::zeros({2, 3}).to(Device::cuda());
+  Tensor target = Tensor::zeros({2}, DType::i64, Device::cuda()), loss;
+  {
+    CudaGraph graph;
+    graph.capture([&](int) { loss = nll_loss(x, target); });
+    synchronize(Device::cuda());
+    target.copy_(Tensor::from<std::int64_t>({0, 7}, {2}));
+    graph.replay();
+  }
+  CHECK(error_text<Error>([&] { synchronize(Device::cuda()); }) == "nll_loss: target[1] is 7, expected a class from 0 to 2 or ignore_index -100");
+  target.fill_(1);
+  CHECK_NOTHROW(nll_loss(x, target).item<float>());
+}
+
+TEST_CASE("a graph that was moved from says so", "[cuda][training]") {
+  if (no_device()) return;
+  CudaGraph graph;
+  const CudaGraph there = std::move(graph);
+  CHECK_FALSE(graph.captured());
+  const std::string text = "CudaGraph: this one was moved from; use the one that it was moved to, or make another";
+  CHECK(error_text<Error>([&] { graph.replay(); }) == text);
+  CHECK(error_text<Error>([&] { graph.capture([](int) {}); }) == text);
+}
+
 TEST_CASE("a capture that fails keeps no memory", "[cuda][training]") {
   if (no_device()) return;
   const std::size_t before = memory_stats(Device::cuda()).reserved;

@@ -12,6 +12,7 @@
 #include <mica/core/error.h>
 #include <mica/core/file.h>
 #include <mica/core/memory.h>
+#include <mica/core/ops.h>
 #include <mica/core/ops/loss.h>
 #include <mica/core/random.h>
 #include <mica/layers/layers.h>
@@ -146,9 +147,10 @@ void check_fault(Training& training, const Injected& f) {
     CHECK(outcome.said == (f.error == cudaErrorMemoryAllocation ? Said::out_of_memory : Said::cuda_error));
   }
   if (outcome.said == Said::cuda_error) {
-    // A library says it in its own words, and names CUDA's error where that was the cause.
+    // A library says it in its own words, and cuBLAS does not name CUDA's error.
     CHECK(outcome.text.find(" failed: ") != std::string::npos);
-    CHECK((f.kind == Call::library || outcome.text.find(std::string(cudaGetErrorName(f.error))) != std::string::npos));
+    const bool cublas = outcome.text.find("CUBLAS_STATUS_EXECUTION_FAILED") != std::string::npos;
+    CHECK((f.kind == Call::library || cublas || outcome.text.find(std::string(cudaGetErrorName(f.error))) != std::string::npos));
     CHECK(outcome.text.find("a CUDA call") == std::string::npos);  // it has a name
   }
   training.forget();
@@ -200,6 +202,67 @@ TEST_CASE("an upload whose event could not be recorded keeps its staging buffer 
   for (int i = 0; i < 9; ++i) there.copy_(here);
   emulator::fail_nothing();
   CHECK(values(there)[499] == 3);
+}
+
+namespace {
+
+// What f throws in a process of its own, where it may break the device.
+Outcome elsewhere(const std::function<void()>& f) {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  std::fflush(nullptr);
+  const pid_t process = fork();
+  if (process == 0) {
+    set_num_threads(1);  // the parent's threads are not here
+    const Outcome outcome = outcome_of(f);
+    const auto said = static_cast<char>(outcome.said);
+    const bool written = write(ends[1], &said, 1) == 1 && write(ends[1], outcome.text.data(), outcome.text.size()) >= 0;
+    _exit(written ? 0 : 1);
+  }
+  close(ends[1]);
+  Outcome outcome{Said::other, "the process wrote nothing"};
+  char chunk[4096];
+  std::string all;
+  for (ssize_t n; (n = read(ends[0], chunk, sizeof chunk)) > 0;) all.append(chunk, static_cast<std::size_t>(n));
+  close(ends[0]);
+  waitpid(process, nullptr, 0);
+  if (!all.empty()) outcome = {static_cast<Said>(all[0]), all.substr(1)};
+  return outcome;
+}
+
+}  // namespace
+
+TEST_CASE("where no more pinned memory is to be had, copies go on with the buffers that there are", "[cuda][faults]") {
+  if (no_device()) return;
+  const Tensor here = Tensor::full({500}, 3), old = Tensor::zeros({500}, DType::f32, Device::cuda());
+  const Outcome outcome = elsewhere([&] {  // where most of these buffers do not exist yet
+    Tensor there = old;
+    there.copy_(here);
+    emulator::fail(Call::allocation, 1, cudaErrorMemoryAllocation, true);
+    for (int i = 0; i < 9; ++i) there.copy_(here);
+    if (there.to_vector<float>()[499] != 3) throw Error("another value");
+  });
+  CHECK(outcome.text == "");
+  CHECK(outcome.said == Said::nothing);
+}
+
+TEST_CASE("a device that a library finds lost is lost, and its last kernel was the library's", "[cuda][faults]") {
+  if (no_device() || !why_no_cublas().empty() || !why_no_cudnn().empty()) return;
+  const Tensor x = Tensor::ones({4, 4}, DType::f32, Device::cuda());
+  for (const auto& [op, kernel] : {std::pair<std::function<Tensor()>, std::string>([&] { return softmax(x, 1); }, "cudnnSoftmaxForward"),
+                                   {[&] { return matmul(x, x); }, "cublasLtMatmul"}}) {
+    const Outcome outcome = elsewhere([&] {
+      set_policy(Policy::library);
+      op();
+      emulator::fail(Call::library, 1, cudaErrorIllegalAddress);
+      op();
+    });
+    INFO(outcome.text);
+    CHECK(outcome.said == Said::device_lost);
+    CHECK(outcome.text.find("failed: cudaErrorIllegalAddress") != std::string::npos);
+    if (!MemoryChecker::wanted())  // which starts kernels between
+      CHECK(outcome.text.find("the last kernel started before was " + kernel) != std::string::npos);
+  }
 }
 
 // ---- a lost device: in a process of its own ----

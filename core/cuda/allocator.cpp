@@ -43,15 +43,19 @@ void* CudaAllocator::allocate(std::size_t bytes) {
 
 CudaAllocator::Block CudaAllocator::take(std::size_t bytes, std::size_t needed) {
   const std::size_t size = rounded(needed), least = aligned(needed);
-  if (void* const block = pool_ ? take_free(pool_->free, size) : nullptr) return {block, size};
-  if (void* const block = take_free(free_, size)) return {block, size};
-  if (void* const block = least < size && !tight_.empty() ? take_free(free_, least) : nullptr) return {block, least};
+  const bool may_be_tight = least < size && !tight_.empty();
+  for (FreeLists* lists : {pool_ ? &pool_->free : nullptr, &free_}) {
+    if (!lists) continue;
+    if (void* const block = take_free(*lists, size)) return {block, size};
+    if (void* const block = may_be_tight ? take_free(*lists, least) : nullptr) return {block, least};
+  }
   if (void* const block = take_new(size)) return {block, size};
-  if (recording_) refuse(bytes);  // the device would not answer
-  kernels::check(cudaDeviceSynchronize(), "waiting for the device");
-  release_free_lists(free_);
-  if (pool_) release_free_lists(pool_->free);  // nothing is recorded yet that would need them
-  if (void* const block = take_new(size)) return {block, size};
+  if (!recording_) {  // then the device would not answer
+    kernels::check(cudaDeviceSynchronize(), "waiting for the device");
+    release_free_lists(free_);
+    if (pool_) release_free_lists(pool_->free);  // nothing is recorded yet that would need them
+    if (void* const block = take_new(size)) return {block, size};
+  }
   void* const block = least < size ? take_new(least) : nullptr;
   if (!block) refuse(bytes);
   tight_.emplace(block, least);
@@ -101,7 +105,7 @@ void CudaAllocator::free(void* pointer, std::size_t bytes) noexcept {
     }
   }
   if (!kernels::device_lost()) (void)cudaDeviceSynchronize(), (void)cudaFree(pointer);
-  tight_.erase(pointer);
+  tight_.erase(pointer), pooled_.erase(pointer);
   stats_.reserved -= size;
 }
 

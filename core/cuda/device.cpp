@@ -35,8 +35,14 @@ CudaDevice::CudaDevice(int index) : allocator(index) {
 // The one that was used longest ago: what it holds has been copied, or is waited for.
 CudaDevice::Staging& CudaDevice::next_staging() {
   std::optional<Staging>& next = staging_[next_staging_++ % staging_.size()];
-  if (!next) next.emplace(staging_bytes);
-  else if (next->in_flight) context->stream().synchronize();
+  if (!next) {
+    try {
+      next.emplace(staging_bytes);
+    } catch (const OutOfMemory&) {  // saving what there is must go on: with the buffers that there are
+      if (std::ranges::none_of(staging_, [](const auto& staging) { return staging.has_value(); })) throw;
+      return next_staging();
+    }
+  } else if (next->in_flight) context->stream().synchronize();
   else next->copied.synchronize();
   next->in_flight = true;
   return *next;
@@ -102,7 +108,10 @@ void CudaDevice::end_recording() noexcept {
 
 void CudaDevice::forget_sites(const std::vector<int>& sites) noexcept {
   const std::lock_guard lock(transfer_);
-  for (const int site : sites) recorded_.erase(site);
+  for (const int site : sites) {
+    const auto gone = recorded_.find(site);
+    if (gone != recorded_.end()) gone->second.forgotten = true;  // until replays that were queued have ended
+  }
 }
 
 // ---- values out of range ----
@@ -111,7 +120,7 @@ void CudaDevice::forget_sites(const std::vector<int>& sites) noexcept {
 void CudaDevice::watch(Description description, const std::function<void(int site)>& launch) {
   const std::lock_guard lock(transfer_);
   if (recording_) {
-    recorded_.emplace(next_recorded_, std::move(description));
+    recorded_.emplace(next_recorded_, Recorded{std::move(description)});
     recorded_sites_.push_back(next_recorded_);
     return launch(next_recorded_++);
   }
@@ -135,13 +144,15 @@ std::string CudaDevice::finish_watched() {
   context->stream().synchronize();
   const auto fault = *static_cast<const kernels::RangeFault*>(fault_->get());
   const std::vector<Description> watched = std::exchange(watched_, {});
-  if (fault.site == 0) return {};
-  context->clear_range_fault();
+  std::string text;
   if (fault.site > static_cast<std::int64_t>(most_watched)) {
-    const auto recorded = recorded_.find(static_cast<int>(fault.site));
-    return recorded == recorded_.end() ? std::string("a value out of range in a CudaGraph that is gone") : recorded->second(fault.position, fault.value);
+    text = recorded_.at(static_cast<int>(fault.site)).description(fault.position, fault.value);
+  } else if (fault.site != 0) {
+    text = watched.at(static_cast<std::size_t>(fault.site) - 1)(fault.position, fault.value);
   }
-  return watched.at(static_cast<std::size_t>(fault.site) - 1)(fault.position, fault.value);
+  std::erase_if(recorded_, [](const auto& entry) { return entry.second.forgotten; });
+  if (fault.site != 0) context->clear_range_fault();
+  return text;
 }
 
 // ---- all devices ----
@@ -154,6 +165,7 @@ void CudaDevice::close() noexcept {
   staging_ = {};
   fault_.reset();
   allocator.unwatch();
+  if (context) context->leave_libraries();
   context.reset();
   allocator.close();
 }

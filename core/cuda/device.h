@@ -58,7 +58,11 @@ struct CudaDevice {
   std::size_t next_staging_ = 0;
   std::unique_ptr<kernels::Pinned> fault_;
   std::vector<Description> watched_;  // since the last synchronisation; sites count from 1 to most_watched
-  std::map<int, Description> recorded_;  // in graphs; sites count on from there
+  struct Recorded {
+    Description description;
+    bool forgotten = false;  // its graph is gone
+  };
+  std::map<int, Recorded> recorded_;     // in graphs; sites count on from there
   std::vector<int> recorded_sites_;      // in the graph that is or was recorded last
   int next_recorded_ = most_watched + 1;
   bool recording_ = false;

@@ -1,6 +1,9 @@
 #include "step.h"
 
+#include <mica/core/error.h>
 #include <mica/core/ops/loss.h>
+
+#include <algorithm>
 
 namespace mica::training {
 
@@ -19,29 +22,16 @@ StepResult Steps::step(const Batch& batch) {
 }
 
 std::vector<StepResult> Steps::next(BatchLoader& loader, std::int64_t most) {
-  if (graph_ && most >= static_cast<std::int64_t>(batches_.size())) {
-    const std::size_t filled = fill(loader);
-    if (filled == batches_.size()) return run_graph();
-    std::vector<StepResult> results;
-    for (std::size_t i = 0; i < filled; ++i) results.push_back(step(batches_[i]));
-    if (filled > 0) return results;
-  }
-  return next_eagerly(loader);
+  const auto count = static_cast<std::int64_t>(batches_.size());
+  if (!graph_ || std::min(most, loader.whole_batches_left()) < count) return next_eagerly(loader);
+  for (Batch& batch : batches_)
+    if (!(batch.images.defined() ? loader.refill(batch) : loader.next(batch))) throw Error("Steps: the loader's batches are not those of the steps before");
+  return run_graph();
 }
 
 std::vector<StepResult> Steps::next_eagerly(BatchLoader& loader) {
   Batch batch;
   return loader.next(batch) ? std::vector{step(batch)} : std::vector<StepResult>();
-}
-
-// How many of the graph's batches are filled: fewer than all where the epoch ends, or its last batch is smaller.
-std::size_t Steps::fill(BatchLoader& loader) {
-  std::size_t filled = 0;
-  for (Batch& batch : batches_) {
-    if (!(batch.images.defined() ? loader.refill(batch) : loader.next(batch))) break;
-    ++filled;
-  }
-  return filled;
 }
 
 std::vector<StepResult> Steps::run_graph() {

@@ -29,7 +29,6 @@ class Steps {
 
  private:
   StepResult step(const Batch& batch);
-  std::size_t fill(BatchLoader& loader);
   std::vector<StepResult> run_graph();
 
   Sequential& network_;

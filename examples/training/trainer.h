@@ -41,8 +41,8 @@ struct Result {
   double best_accuracy = 0, last_accuracy = 0;  // %
 };
 
-// The network and the sets are on one device. `interrupted` is asked after every batch. The host waits for the device only at the
-// end of an epoch and, without graphs, where progress is due; until then it may be several batches ahead.
+// The network and the sets are on one device. `interrupted` is asked after every batch. The host reads from the device only at
+// the end of an epoch and, without graphs, where progress is due; until then it may be several batches ahead.
 Result train(Sequential& network, const networks::Recipe& recipe, const Settings& settings, const ImageSet& train_set,
              const ImageSet& test_set, Progress& progress, Logs& logs, const std::atomic<bool>& interrupted);
 

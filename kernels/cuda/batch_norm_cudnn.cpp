@@ -25,10 +25,11 @@ template <class T>
 bool batch_norm_train(Cuda& cuda, const BatchNormDims& d, const T* x, const BatchNormParameters<T>& parameters,
                       const RunningStatistics<T>& running, const NewBatchNormFactors<T>& factors, T* y) {
   if (!takes(d, parameters.eps) || (running.mean && !running.momentum)) return false;
+  if (!cudnn_aligned({x, parameters.w, parameters.b, running.mean, running.variance, factors.mean, factors.inverse_std, y})) return false;
   Cudnn& cudnn = *cuda.cudnn();
   const std::lock_guard lock(cudnn.mutex());
   const Descriptors by(cudnn_type<T>, d);
-  return supported(MICA_CUDNN_CALL(cudnnBatchNormalizationForwardTraining)(
+  return started(MICA_CUDNN_CALL(cudnnBatchNormalizationForwardTraining)(
                        cudnn.handle(), mode, &cudnn_one<T>, &cudnn_zero<T>, by.x, x, by.x, y, by.per_channel, parameters.w, parameters.b,
                        running.momentum.value_or(0), running.mean, running.variance, parameters.eps, factors.mean, factors.inverse_std),
                    "cudnnBatchNormalizationForwardTraining");
@@ -37,11 +38,11 @@ bool batch_norm_train(Cuda& cuda, const BatchNormDims& d, const T* x, const Batc
 template <class T>
 bool batch_norm_evaluate(Cuda& cuda, const BatchNormDims& d, const T* x, const BatchNormParameters<T>& parameters, const T* mean,
                          const T* variance, T* y) {
-  if (!takes(d, parameters.eps)) return false;
+  if (!takes(d, parameters.eps) || !cudnn_aligned({x, parameters.w, parameters.b, mean, variance, y})) return false;
   Cudnn& cudnn = *cuda.cudnn();
   const std::lock_guard lock(cudnn.mutex());
   const Descriptors by(cudnn_type<T>, d);
-  return supported(
+  return started(
       MICA_CUDNN_CALL(cudnnBatchNormalizationForwardInference)(cudnn.handle(), mode, &cudnn_one<T>, &cudnn_zero<T>, by.x, x, by.x, y,
                                                                by.per_channel, parameters.w, parameters.b, mean, variance, parameters.eps),
       "cudnnBatchNormalizationForwardInference");
@@ -50,12 +51,12 @@ bool batch_norm_evaluate(Cuda& cuda, const BatchNormDims& d, const T* x, const B
 template <class T>
 bool batch_norm_backward(Cuda& cuda, const BatchNormDims& d, const T* x, const T* gy, double eps, const BatchNormFactors<T>& factors,
                          const T* w, T* gx, T* gw, T* gb) {
-  if (!takes(d, eps)) return false;
+  if (!takes(d, eps) || !cudnn_aligned({x, gy, factors.mean, factors.inverse_std, w, gx, gw, gb})) return false;
   Cudnn& cudnn = *cuda.cudnn();
   const std::lock_guard lock(cudnn.mutex());
   const Descriptors by(cudnn_type<T>, d);
   const auto unwanted = cuda.scratch<T>(gx ? 0 : d.rows * d.channels);
-  return supported(MICA_CUDNN_CALL(cudnnBatchNormalizationBackward)(cudnn.handle(), mode, &cudnn_one<T>, &cudnn_zero<T>, &cudnn_one<T>,
+  return started(MICA_CUDNN_CALL(cudnnBatchNormalizationBackward)(cudnn.handle(), mode, &cudnn_one<T>, &cudnn_zero<T>, &cudnn_one<T>,
                                                                     &cudnn_zero<T>, by.x, x, by.x, gy, by.x, gx ? gx : unwanted.get(),
                                                                     by.per_channel, w, gw, gb, eps, factors.mean, factors.inverse_std),
                    "cudnnBatchNormalizationBackward");

@@ -67,6 +67,18 @@ bool loses_device(cudaError_t error) noexcept {
   }
 }
 
+// A library may have a CUDA runtime of its own, whose errors ours hears of when it asks the device for something. The last error is
+// taken, or the next launch would be blamed for it.
+cudaError_t check_lost(const char* what, const char* file, int line) {
+  require_device();
+  cudaError_t cause = cudaGetLastError();
+  std::size_t left = 0, total = 0;
+  if (cause == cudaSuccess) cause = cudaMemGetInfo(&left, &total);
+  (void)cudaGetLastError();
+  if (loses_device(cause)) fail(cause, what, file, line);
+  return cause;
+}
+
 void fail(cudaError_t error, const char* what, const char* file, int line) {
   require_device();
   (void)cudaGetLastError();

@@ -24,9 +24,7 @@ inline void check(cudaError_t error, const char* what = "a CUDA call", const cha
   if (error != cudaSuccess) fail(error, what, file, line);
 }
 
-// For errors of libraries: throws DeviceLost where CUDA's own last error, their cause, is one that loses the device.
-inline void check_lost(cudaError_t cause, const char* what, const char* file, int line) {
-  if (device_lost() || loses_device(cause)) fail(cause, what, file, line);
-}
+// When a library's call failed: what CUDA says of it, or cudaSuccess where it knows nothing. Throws DeviceLost where the device is lost.
+cudaError_t check_lost(const char* what, const char* file, int line);
 
 }  // namespace mica::kernels

@@ -60,6 +60,7 @@ class Cuda {
   // Made at the first call; null where the library cannot be used, and why_no_cublas() or why_no_cudnn() says why.
   Cublas* cublas();
   Cudnn* cudnn();
+  void leave_libraries() noexcept;  // before the context goes at the end of the program
 
   // const auto partial = cuda.scratch<double>(blocks);
   template <class T> Scratch<T> scratch(i64 count) { return Scratch<T>(memory_, count); }

@@ -127,8 +127,8 @@ ConvolutionChoice& choice_for(Cudnn& cudnn, const Conv2dDims& dims, const Descri
 
 // call(handle, descriptors, algorithm, workspace, its bytes), with the algorithm for this shape.
 template <class Pass, class F>
-bool run(Cuda& cuda, const Conv2dDims& dims, cudnnDataType_t type, const char* what, const F& call) {
-  if (!takes(dims)) return false;
+bool run(Cuda& cuda, const Conv2dDims& dims, cudnnDataType_t type, std::initializer_list<const void*> pointers, const char* what, const F& call) {
+  if (!takes(dims) || !cudnn_aligned(pointers)) return false;
   Cudnn& cudnn = *cuda.cudnn();
   const std::lock_guard lock(cudnn.mutex());
   const Descriptors d(dims, type);
@@ -137,7 +137,7 @@ bool run(Cuda& cuda, const Conv2dDims& dims, cudnnDataType_t type, const char* w
   d.convolution.set_math(choice.math);
   const auto workspace = cuda.scratch<char>(static_cast<i64>(choice.workspace));
   choice.usable =
-      supported(call(cudnn.handle(), d, static_cast<typename Pass::Algorithm>(choice.algorithm), workspace.get(), choice.workspace), what);
+      started(call(cudnn.handle(), d, static_cast<typename Pass::Algorithm>(choice.algorithm), workspace.get(), choice.workspace), what);
   return choice.usable;
 }
 
@@ -152,7 +152,7 @@ void add_bias(Cuda& cuda, const Conv2dDims& d, const T* bias, T* y) {
 template <class T>
 bool forward(Cuda& cuda, const Conv2dDims& dims, const T* x, const T* w, const T* bias, T* y) {
   const bool done =
-      run<Forward>(cuda, dims, cudnn_type<T>, "cudnnConvolutionForward", [&](auto handle, const Descriptors& d, auto... with) {
+      run<Forward>(cuda, dims, cudnn_type<T>, {x, w, y}, "cudnnConvolutionForward", [&](auto handle, const Descriptors& d, auto... with) {
         return MICA_CUDNN_CALL(cudnnConvolutionForward)(handle, &cudnn_one<T>, d.x, x, d.w, w, d.convolution, with..., &cudnn_zero<T>, d.y,
                                                         y);
       });
@@ -162,7 +162,7 @@ bool forward(Cuda& cuda, const Conv2dDims& dims, const T* x, const T* w, const T
 
 template <class T>
 bool backward_data(Cuda& cuda, const Conv2dDims& dims, const T* gy, const T* w, T* gx) {
-  return run<BackwardData>(cuda, dims, cudnn_type<T>, "cudnnConvolutionBackwardData", [&](auto handle, const Descriptors& d, auto... with) {
+  return run<BackwardData>(cuda, dims, cudnn_type<T>, {gy, w, gx}, "cudnnConvolutionBackwardData", [&](auto handle, const Descriptors& d, auto... with) {
     return MICA_CUDNN_CALL(cudnnConvolutionBackwardData)(handle, &cudnn_one<T>, d.w, w, d.y, gy, d.convolution, with..., &cudnn_zero<T>,
                                                          d.x, gx);
   });
@@ -170,7 +170,7 @@ bool backward_data(Cuda& cuda, const Conv2dDims& dims, const T* gy, const T* w, 
 
 template <class T>
 bool backward_weight(Cuda& cuda, const Conv2dDims& dims, const T* x, const T* gy, T* gw) {
-  return run<BackwardWeight>(cuda, dims, cudnn_type<T>, "cudnnConvolutionBackwardFilter",
+  return run<BackwardWeight>(cuda, dims, cudnn_type<T>, {x, gy, gw}, "cudnnConvolutionBackwardFilter",
                              [&](auto handle, const Descriptors& d, auto... with) {
                                return MICA_CUDNN_CALL(cudnnConvolutionBackwardFilter)(handle, &cudnn_one<T>, d.x, x, d.y, gy, d.convolution,
                                                                                       with..., &cudnn_zero<T>, d.w, gw);

@@ -56,11 +56,12 @@ Cublas* Cuda::cublas() {
 // A failure that has its cause in CUDA would otherwise be blamed on the next launch.
 void check(cublasStatus_t status, const char* what, const char* file, int line) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  const cudaError_t cause = cudaGetLastError();
-  check_lost(cause, what, file, line);
-  throw CudaError(fmt::format("{} failed: {}, {}{} ({}:{})", what, MICA_CUBLAS_CALL(cublasLtGetStatusName)(status),
+  const cudaError_t cause = check_lost(what, file, line);
+  const std::string text = fmt::format("{} failed: {}, {}{} ({}:{})", what, MICA_CUBLAS_CALL(cublasLtGetStatusName)(status),
                               MICA_CUBLAS_CALL(cublasLtGetStatusString)(status),
-                              cause == cudaSuccess ? "" : fmt::format("; CUDA says {}, {}", cudaGetErrorName(cause), cudaGetErrorString(cause)), file, line));
+                              cause == cudaSuccess ? "" : fmt::format("; CUDA says {}, {}", cudaGetErrorName(cause), cudaGetErrorString(cause)), file, line);
+  if (status == CUBLAS_STATUS_ALLOC_FAILED) throw OutOfMemory(text + "; use a smaller batch");
+  throw CudaError(text);
 }
 
 #endif

@@ -99,17 +99,25 @@ bool by_cudnn(Cuda& cuda, LibraryOp op) { return cuda.settings().policy(op) == P
 
 void check(cudnnStatus_t status, const char* what, const char* file, int line) {
   if (status == CUDNN_STATUS_SUCCESS) return;
-  check_lost(cudaGetLastError(), what, file, line);  // taken, or the next launch would be blamed for it
+  check_lost(what, file, line);
   char words[512] = "";
   MICA_CUDNN_CALL(cudnnGetLastErrorString)(words, sizeof words);
-  throw CudaError(fmt::format("{} failed: {} ({}){}{} ({}:{})", what, MICA_CUDNN_CALL(cudnnGetErrorString)(status),
-                              static_cast<int>(status), *words ? ", " : "", words, file, line));
+  const std::string text = fmt::format("{} failed: {} ({}){}{} ({}:{})", what, MICA_CUDNN_CALL(cudnnGetErrorString)(status),
+                                       static_cast<int>(status), *words ? ", " : "", words, file, line);
+  if (status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED) throw OutOfMemory(text + "; use a smaller batch");
+  throw CudaError(text);
 }
 
 bool supported(cudnnStatus_t status, const char* what, const char* file, int line) {
-  if (CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED) return false;
+  if (CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED) return (void)cudaGetLastError(), false;
   check(status, what, file, line);
   return true;
+}
+
+bool started(cudnnStatus_t status, const char* what, const char* file, int line) {
+  const bool done = supported(status, what, file, line);
+  if (done) Cuda::launched(what);
+  return done;
 }
 
 Cudnn::Cudnn(const Stream& stream) {
@@ -121,6 +129,10 @@ Cudnn::Cudnn(const Stream& stream) {
 
 bool cudnn_sizes(std::initializer_list<i64> sizes) {
   return std::ranges::all_of(sizes, [](i64 size) { return size >= 1 && size <= largest_window; });
+}
+
+bool cudnn_aligned(std::initializer_list<const void*> pointers) {
+  return std::ranges::all_of(pointers, [](const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; });
 }
 
 TensorDescriptor::TensorDescriptor(cudnnDataType_t type, cudnnTensorFormat_t format, i64 n, i64 c, i64 h, i64 w) {

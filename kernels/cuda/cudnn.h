@@ -27,6 +27,9 @@ void check(cudnnStatus_t status, const char* what, const char* file = __builtin_
 // As check, but false where the answer is that cuDNN cannot do this case.
 bool supported(cudnnStatus_t status, const char* what, const char* file = __builtin_FILE(), int line = __builtin_LINE());
 
+// As supported, of a call that starts work on the device, which errors name from then on.
+bool started(cudnnStatus_t status, const char* what, const char* file = __builtin_FILE(), int line = __builtin_LINE());
+
 // ---- descriptors; sizes have been seen to fit into an int ----
 
 template <class T>
@@ -40,6 +43,9 @@ inline constexpr T cudnn_zero = 0;
 
 // Are these sizes ones that cuDNN takes: 1 or more, and below 2³¹?
 bool cudnn_sizes(std::initializer_list<i64> sizes);
+
+// Are these pointers ones that cuDNN takes, whose kernels read 16 bytes at a time? A view may begin anywhere. Null counts as such.
+bool cudnn_aligned(std::initializer_list<const void*> pointers);
 
 #define MICA_CUDNN_OWNED(Kind)                                                                                                   \
   inline cudnnStatus_t destroy_cudnn(cudnn##Kind##Descriptor_t d) { return MICA_CUDNN_CALL(cudnnDestroy##Kind##Descriptor)(d); } \

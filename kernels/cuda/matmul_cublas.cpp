@@ -137,7 +137,7 @@ bool cublas::matmul(Cuda& cuda, const MatmulDims& d, const T* a, const T* b, con
       cublas->handle(), plan.product.get(), &one, b, plan.first.get(), a, plan.second.get(), &kept, c, plan.result.get(), c, plan.result.get(),
       &plan.algorithm, workspace.get(), plan.workspace_bytes, cuda.stream().get());
   plan.possible = status != CUBLAS_STATUS_NOT_SUPPORTED;
-  if (plan.possible) check(status, "cublasLtMatmul");
+  if (plan.possible) check(status, "cublasLtMatmul"), cuda.launched("cublasLtMatmul");
   return plan.possible;
 }
 

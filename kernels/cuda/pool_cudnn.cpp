@@ -43,13 +43,13 @@ struct Descriptors {
 
 template <class T>
 bool forward(Cudnn& cudnn, const Descriptors& d, const T* x, T* y) {
-  return supported(MICA_CUDNN_CALL(cudnnPoolingForward)(cudnn.handle(), d.windows, &cudnn_one<T>, d.x, x, &cudnn_zero<T>, d.y, y),
+  return started(MICA_CUDNN_CALL(cudnnPoolingForward)(cudnn.handle(), d.windows, &cudnn_one<T>, d.x, x, &cudnn_zero<T>, d.y, y),
                    "cudnnPoolingForward");
 }
 
 template <class T>
 bool backward(Cudnn& cudnn, const Descriptors& d, const T* x, const T* y, const T* gy, T* gx) {
-  return supported(
+  return started(
       MICA_CUDNN_CALL(cudnnPoolingBackward)(cudnn.handle(), d.windows, &cudnn_one<T>, d.y, y, d.y, gy, d.x, x, &cudnn_zero<T>, d.x, gx),
       "cudnnPoolingBackward");
 }
@@ -71,7 +71,7 @@ std::optional<Pool2dDims> plain(const Pool2dDims& d, const AveragePool& rule) {
 
 template <class T>
 bool max_pool2d_forward(Cuda& cuda, const Pool2dDims& d, const T* x, T* y) {
-  if (!takes(d)) return false;
+  if (!takes(d) || !cudnn_aligned({x, y})) return false;
   Cudnn& cudnn = *cuda.cudnn();
   const std::lock_guard lock(cudnn.mutex());
   return forward(cudnn, Descriptors(cudnn_type<T>, max_mode(cuda), d), x, y);
@@ -80,7 +80,7 @@ bool max_pool2d_forward(Cuda& cuda, const Pool2dDims& d, const T* x, T* y) {
 // cuDNN finds the winners by y, which is made again, since autograd keeps x alone.
 template <class T>
 bool max_pool2d_backward(Cuda& cuda, const Pool2dDims& d, const T* x, const T* gy, T* gx) {
-  if (!takes(d)) return false;
+  if (!takes(d) || !cudnn_aligned({x, gy, gx})) return false;
   Cudnn& cudnn = *cuda.cudnn();
   const std::lock_guard lock(cudnn.mutex());
   const Descriptors descriptors(cudnn_type<T>, max_mode(cuda), d);
@@ -91,7 +91,7 @@ bool max_pool2d_backward(Cuda& cuda, const Pool2dDims& d, const T* x, const T* g
 template <class T>
 bool avg_pool2d_forward(Cuda& cuda, const Pool2dDims& d, const AveragePool& rule, const T* x, T* y) {
   const auto windows = plain(d, rule);
-  if (!windows) return false;
+  if (!windows || !cudnn_aligned({x, y})) return false;
   Cudnn& cudnn = *cuda.cudnn();
   const std::lock_guard lock(cudnn.mutex());
   return forward(cudnn, Descriptors(cudnn_type<T>, average_mode(rule), *windows), x, y);
@@ -101,7 +101,7 @@ bool avg_pool2d_forward(Cuda& cuda, const Pool2dDims& d, const AveragePool& rule
 template <class T>
 bool avg_pool2d_backward(Cuda& cuda, const Pool2dDims& d, const AveragePool& rule, const T* gy, T* gx) {
   const auto windows = plain(d, rule);
-  if (!windows) return false;
+  if (!windows || !cudnn_aligned({gy, gx})) return false;
   Cudnn& cudnn = *cuda.cudnn();
   const std::lock_guard lock(cudnn.mutex());
   return backward(cudnn, Descriptors(cudnn_type<T>, average_mode(rule), *windows), gx, gy, gy, gx);

@@ -16,22 +16,22 @@ TensorDescriptor lines(const SoftmaxDims& d) {
 
 template <class T>
 bool softmax_forward(Cuda& cuda, const SoftmaxDims& d, bool logarithm, const T* x, T* y) {
-  if (!cudnn_sizes({d.outer, d.length, d.inner})) return false;
+  if (!cudnn_sizes({d.outer, d.length, d.inner}) || !cudnn_aligned({x, y})) return false;
   Cudnn& cudnn = *cuda.cudnn();
   const std::lock_guard lock(cudnn.mutex());
   const TensorDescriptor xy = lines<T>(d);
-  return supported(MICA_CUDNN_CALL(cudnnSoftmaxForward)(cudnn.handle(), algorithm_of(logarithm), CUDNN_SOFTMAX_MODE_CHANNEL, &cudnn_one<T>,
+  return started(MICA_CUDNN_CALL(cudnnSoftmaxForward)(cudnn.handle(), algorithm_of(logarithm), CUDNN_SOFTMAX_MODE_CHANNEL, &cudnn_one<T>,
                                                         xy, x, &cudnn_zero<T>, xy, y),
                    "cudnnSoftmaxForward");
 }
 
 template <class T>
 bool softmax_backward(Cuda& cuda, const SoftmaxDims& d, bool logarithm, const T* y, const T* gy, T* gx) {
-  if (!cudnn_sizes({d.outer, d.length, d.inner})) return false;
+  if (!cudnn_sizes({d.outer, d.length, d.inner}) || !cudnn_aligned({y, gy, gx})) return false;
   Cudnn& cudnn = *cuda.cudnn();
   const std::lock_guard lock(cudnn.mutex());
   const TensorDescriptor all = lines<T>(d);
-  return supported(MICA_CUDNN_CALL(cudnnSoftmaxBackward)(cudnn.handle(), algorithm_of(logarithm), CUDNN_SOFTMAX_MODE_CHANNEL, &cudnn_one<T>,
+  return started(MICA_CUDNN_CALL(cudnnSoftmaxBackward)(cudnn.handle(), algorithm_of(logarithm), CUDNN_SOFTMAX_MODE_CHANNEL, &cudnn_one<T>,
                                                          all, y, all, gy, &cudnn_zero<T>, all, gx),
                    "cudnnSoftmaxBackward");
 }

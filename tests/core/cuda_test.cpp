@@ -4,6 +4,7 @@
 #include "../ops/case_table.h"
 
 #include <mica/core/autograd.h>
+#include <mica/core/cuda_graph.h>
 #include <mica/core/error.h>
 #include <mica/core/memory.h>
 #include <mica/core/ops.h>
@@ -157,6 +158,11 @@ TEST_CASE("a request that fits only without rounding is served, and its memory u
   }
   CHECK(memory_stats(device).current == before.current);
   CHECK(Tensor::empty({n}, DType::u8, device).raw_data() == first);
+  release_cached_memory(device);
+  {
+    CudaGraph graph;  // which needs the same request twice
+    CHECK_NOTHROW(graph.capture([&](int) { Tensor::empty({n - 65536}, DType::u8, device); }));
+  }
   release_cached_memory(device);
   CHECK(memory_stats(device).reserved == before.reserved);
 }

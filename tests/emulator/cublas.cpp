@@ -120,7 +120,7 @@ cublasStatus_t run(const Problem& p, const Algorithm& algorithm, const void* alp
     if (workspace_bytes) std::memset(workspace, 0xff, workspace_bytes);  // all of it is the call's: NaN
     multiply(call, scale, static_cast<const T*>(A), static_cast<const T*>(B), keep, static_cast<const T*>(C), static_cast<T*>(D), static_cast<const T*>(bias));
   };
-  return enqueue(stream, "cublasLtMatmul", std::move(buffers), work) ? CUBLAS_STATUS_EXECUTION_FAILED : CUBLAS_STATUS_SUCCESS;
+  return enqueue_by_library(stream, "cublasLtMatmul", std::move(buffers), work) ? CUBLAS_STATUS_EXECUTION_FAILED : CUBLAS_STATUS_SUCCESS;
 }
 
 }  // namespace

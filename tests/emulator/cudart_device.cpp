@@ -75,7 +75,7 @@ cudaError_t cudaDeviceSynchronize() {
 cudaError_t cudaPeekAtLastError() {
   const std::lock_guard lock(runtime().mutex);
   ++runtime().all_calls;
-  return runtime().sticky ? runtime().sticky : runtime().last;
+  return runtime().last;  // of calls of this runtime: a broken context shows when it is next asked for something
 }
 cudaError_t cudaGetLastError() {
   const std::lock_guard lock(runtime().mutex);

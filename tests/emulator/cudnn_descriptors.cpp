@@ -51,7 +51,9 @@ void count_object(const char* kind, int delta) {
 }
 
 cudnnStatus_t run(cudnnHandle_t handle, const char* name, std::vector<Buffer> buffers, std::function<void()> work) {
-  const cudaError_t error = enqueue(handle->stream, name, std::move(buffers), std::move(work));
+  for (const Buffer& buffer : buffers)
+    if (reinterpret_cast<std::uintptr_t>(buffer.p) % 16) return refuse(name, "pointers to 16 bytes", CUDNN_STATUS_BAD_PARAM_MISALIGNED_POINTER);
+  const cudaError_t error = enqueue_by_library(handle->stream, name, std::move(buffers), std::move(work));
   if (error) last_error = std::string(name) + ": " + cudaGetErrorName(error);
   return error ? CUDNN_STATUS_EXECUTION_FAILED_CUDART : ok;
 }

@@ -21,6 +21,9 @@ struct Buffer {
 // failure also shows in cudaGetLastError().
 cudaError_t enqueue(cudaStream_t stream, const char* name, std::vector<Buffer> buffers, std::function<void()> body);
 
+// The same by a library, which has a runtime of its own: a failure does not show in cudaGetLastError() of the program's.
+cudaError_t enqueue_by_library(cudaStream_t stream, const char* name, std::vector<Buffer> buffers, std::function<void()> body);
+
 cudaError_t refuse_call(cudaError_t error);  // returned, and remembered for cudaGetLastError()
 
 // From when the stream gets there, AddressSanitizer lets device code use the first `usable` of the `size` bytes at p; the rest is

@@ -41,7 +41,9 @@ int count_all() {
 
 bool library_call() {
   const std::lock_guard lock(runtime().mutex);
-  return calls(Call::library).tick() != cudaSuccess;
+  const cudaError_t fault = calls(Call::library).tick();
+  if (is_sticky(fault)) runtime().sticky = fault;
+  return fault != cudaSuccess;
 }
 
 }  // namespace emulator

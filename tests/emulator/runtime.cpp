@@ -156,6 +156,13 @@ cudaError_t enqueue(cudaStream_t stream, const char* name, std::vector<Buffer> b
   });
 }
 
+cudaError_t enqueue_by_library(cudaStream_t stream, const char* name, std::vector<Buffer> buffers, std::function<void()> body) {
+  const std::lock_guard lock(runtime().mutex);
+  const cudaError_t before = runtime().last, error = enqueue(stream, name, std::move(buffers), std::move(body));
+  runtime().last = before;
+  return error;
+}
+
 cudaError_t refuse_call(cudaError_t error) {
   return api([&] { return error; });
 }

@@ -165,6 +165,7 @@ TEST_CASE("batch norm's gradients on CUDA equal the CPU's", "[cuda]") {
   for (const Size& s : sizes)
     for (const kernels::Epilogue& epilogue : epilogues)
       for (const bool training : {true, false}) {
+        if (!training && epilogue.relu != (epilogue.dropout.p == 0.4)) continue;  // then the epilogue is the same code
         compare_backward<float>(s, training, epilogue, true, 3e-6);
         compare_backward<double>(s, training, epilogue, true, 1e-12);  // the CPU adds all rows one after another
       }

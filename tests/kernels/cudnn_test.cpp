@@ -89,6 +89,8 @@ TEST_CASE("a call of cuDNN that fails says which, why and where, and the next on
   }
   emulator::fail_cudnn(0, 0);
   CHECK(failures >= 3);  // making the descriptor, setting it, softmax
+  emulator::fail_cudnn(1, CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED);
+  CHECK_THROWS_AS(softmax_of_zeros(b), mica::OutOfMemory);
   emulator::fail_cudnn(3, CUDNN_STATUS_NOT_SUPPORTED);
   CHECK(softmax_of_zeros(b) == 1.F / 64);                   // by our own
   emulator::fail_launch(2, cudaErrorLaunchOutOfResources);  // after the fill
@@ -97,6 +99,17 @@ TEST_CASE("a call of cuDNN that fails says which, why and where, and the next on
           "cudnnSoftmaxForward failed: CUDNN_STATUS_EXECUTION_FAILED_CUDART (5003), cudnnSoftmaxForward: cudaErrorLaunchOutOfResources") ==
       0);
   CHECK(error_of(b).empty());
+}
+
+TEST_CASE("cuDNN is not asked to read where its kernels cannot", "[cuda][cudnn]") {
+  Bench b;
+  fill<float>(b.cuda, 64, 0, b.x.get());
+  const long before = emulator::cudnn_calls("cudnnSoftmaxForward");
+  softmax_forward<float>(b.cuda, {1, 60, 1}, b.x.get() + 1, b.y.get());  // 4 bytes behind 16
+  softmax_forward<float>(b.cuda, {1, 60, 1}, b.x.get(), b.y.get() + 3);
+  CHECK(emulator::cudnn_calls("cudnnSoftmaxForward") == before);
+  softmax_forward<float>(b.cuda, {1, 60, 1}, b.x.get() + 4, b.y.get());
+  CHECK(emulator::cudnn_calls("cudnnSoftmaxForward") == before + 1);
 }
 
 #endif

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# What is said of CUDA's libraries where they are missing, broken or of another version, by a program that then works without them; and
-# of bad policies. No GPU is needed.
+# What is said of CUDA's libraries where they are missing, broken or of another version, and of bad policies. No GPU is needed.
 # usage: libraries_test.sh OP_RUNNER CXX BACKEND      (BACKEND: nvcc, emulator, or empty)
 set -uo pipefail
 program=$1 compiler=$2 backend=$3
