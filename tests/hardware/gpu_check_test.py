@@ -49,9 +49,9 @@ class Figures(Folder):
         self.assertEqual(figures.catch2("test cases: 2 | 2 passed\nassertions: - none -\n"), {"test cases": 2, "assertions": 0, "failed": 0})
         self.assertEqual(figures.catch2("Segmentation fault"), {})
         line, dots = "-" * 79 + "\n", "." * 79 + "\n"
-        text = f"{line}sums on CUDA\n{line}a.cpp:3\n{dots}a.cpp:5: warning:\n  skipped: none\n{line}products\n  of nothing\n{line}a.cpp:9\n{dots}a.cpp:11: FAILED:\n  CHECK( x )\n"
+        text = f"{line}sums on CUDA\n{line}a.cpp:3\n{dots}a.cpp:5: warning:\n  skipped: none, and\n  no other\n\n{line}products\n  of nothing\n{line}a.cpp:9\n{dots}a.cpp:11: FAILED:\n  CHECK( x )\n"
         self.assertEqual(figures.failed_tests(text), ["products of nothing"])
-        self.assertEqual(figures.skips(text), ["none"])
+        self.assertEqual(figures.skips(text), ["none, and no other"])
 
     def test_sanitizer(self):
         self.assertEqual(figures.sanitizer("========= ERROR SUMMARY: 0 errors"), 0)
@@ -143,13 +143,24 @@ class Check(Bundle):
         status, text, found = self.check()
         self.assertEqual({step["status"] for step in found.values()}, {"skipped"}, text)
         self.assertEqual(found["conformance"]["reason"], "cuDNN was not found")
-        self.assertEqual({step["reason"] for name, step in found.items() if name != "conformance"}, {"no device: Device::cuda(0): this machine has no NVIDIA driver"})
+        self.assertEqual(found["facts"]["reason"], "no device: Device::cuda(0): this machine has no NVIDIA driver")
+        self.assertEqual({step["reason"] for name, step in found.items() if name not in ("facts", "conformance")}, {"no device"})
         self.assertEqual(status, 3)
         self.assertIn("No device: Device::cuda(0)", (self.out / "report.md").read_text())
         script(self.tools / "nvidia-smi", CARD)  # a card that Mica cannot use is a failure
         status, text, found = self.check("--only", "facts")
         self.assertEqual((status, found["facts"]["status"]), (1, "failed"), text)
         self.assertIn("nvidia-smi sees NVIDIA Fake, but Mica: no device: ", found["facts"]["reason"])
+
+    def test_a_bundle_that_does_not_work_here_is_a_failure(self):
+        script(self.tools / "nvidia-smi", "exit 9")
+        for body, said in (("echo mnist: error while loading shared libraries: libfar.so; exit 127", "mnist ended with status 127: mnist: error while loading shared libraries: libfar.so"),
+                           ("echo oops; kill -ILL $$", "mnist was killed by SIGILL: oops")):
+            self.fake("mnist", body)
+            status, text, found = self.check("--only", "facts", "--only", "kernels")
+            self.assertEqual((found["facts"]["status"], found["facts"]["reason"]), ("failed", "no device was found: " + said))
+            self.assertEqual((found["kernels"]["status"], found["kernels"]["reason"]), ("skipped", "no device"))
+            self.assertEqual(status, 1, text)
 
     def test_what_is_missing_is_skipped_with_the_reason(self):
         self.fake("microbench", """echo '{"cases": []}' >"$4" """)

@@ -13,9 +13,13 @@ from unittest import mock
 
 sys.dont_write_bytecode = True
 import pack
-from fakes import Folder
+from fakes import Folder, script
 
 COMPILER = sys.argv.pop(1) if len(sys.argv) > 1 else "c++"
+
+
+def fake_nvcc(folder):
+    return script(folder / "nvcc", "echo nvcc: NVIDIA; echo Cuda compilation tools, release 13.0, V13.0.88; echo Build 7")
 
 
 class Pack(Folder):
@@ -86,6 +90,12 @@ class Pack(Folder):
     def test_a_build_for_one_processor(self):
         (self.build / "CMakeCache.txt").write_text("MICA_NATIVE:BOOL=ON\n")
         self.assertEqual(self.refusal(newest_glibc=(99,)), f"{self.build} is built for this machine's processor only (MICA_NATIVE=ON)")
+
+    def test_what_the_report_says_of_the_build(self):
+        (self.build / "CMakeCache.txt").write_text(f"CMAKE_CXX_COMPILER:FILEPATH={COMPILER}\nMICA_NVCC:FILEPATH={fake_nvcc(self.folder)}\nCMAKE_CUDA_ARCHITECTURES:STRING=90\n")
+        facts = pack.about(self.build)
+        self.assertEqual((facts["nvcc"], facts["built for"]), ("Cuda compilation tools, release 13.0, V13.0.88", "compute capability 90"))
+        self.assertTrue(facts["compiler"] and facts["commit"] and facts["built"])
 
     def test_what_stays_behind(self):
         answer = "".join(f"\t{name} => /lib/{name} (0x1)\n" for name in ("libc.so.6", "libm.so.6", "libcuda.so.1", "libcublasLt.so.13", "libcudnn_graph.so.9", "libnvrtc.so.13"))

@@ -19,8 +19,8 @@ def catch2(text):
 
 
 def skips(text):
-    """The reasons for which test cases did nothing: "skipped: …" in warnings."""
-    return [reason.strip() for reason in re.findall(r"^\s*skipped: (.*)$", text, re.M)]
+    """The reasons for which test cases did nothing: "skipped: …" in warnings, which Catch2 folds."""
+    return [" ".join(reason.split()) for reason in re.findall(r"^ *skipped: (.*(?:\n +\S.*)*)", text, re.M)]
 
 
 def failed_tests(text):

@@ -41,7 +41,8 @@ except OSError:
 
 
 class Machine:
-    """device: empty, or why Mica cannot use one. facts: what the report's head says, by name."""
+    """device: empty, or why Mica cannot use one. fault: is that no answer of Mica's, but a bundle that does not work here?
+    facts: what the report's head says, by name."""
 
     def __init__(self, programs, python=None):
         self.programs = programs
@@ -51,7 +52,7 @@ class Machine:
         self.facts = {**self.card, **self.versions(), **host()}
         if self.torch:
             self.facts["PyTorch"] = self.torch
-        self.device = self.why_no_device()
+        self.device, self.fault = self.why_no_device()
 
     def environment(self, libraries=True, own=True):
         """For a program. own: one of Mica's, which needs the bundle's libraries; libraries: may it find cuBLAS and cuDNN?"""
@@ -59,7 +60,9 @@ class Machine:
         if libraries:
             folders += self.library_folders
         folders += [f for f in os.environ.get("LD_LIBRARY_PATH", "").split(":") if f]
-        environment = dict(os.environ, LD_LIBRARY_PATH=":".join(folders))
+        environment = {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
+        if folders:
+            environment["LD_LIBRARY_PATH"] = ":".join(folders)
         if self.programs.files:
             environment["MICA_SOURCE"] = str(self.programs.files)
         return environment
@@ -81,13 +84,16 @@ class Machine:
     def why_no_device(self):
         mnist = self.programs.find("mnist")
         if not mnist:
-            return "no device was looked for: mnist is not among the programs"
+            return "no device was looked for: mnist is not among the programs", True
         text, code = process.output_of([mnist, "--device", "cuda", "--summary"], 30, self.environment())
         if code == 0:
-            return ""
-        lines = [line for line in text.splitlines() if line.startswith("mnist: ")] or text.splitlines()
-        said = lines[-1] if lines else "mnist said nothing" if code is not None else "mnist did not end, or could not be started"
-        return "no device: " + said.removeprefix("mnist: ")
+            return "", False
+        for line in text.splitlines():
+            if code == 1 and line.startswith("mnist: "):
+                return "no device: " + line.removeprefix("mnist: "), False
+        if code is None:
+            return "no device was found: mnist did not end, or could not be started", True
+        return f"no device was found: mnist {process.Ended(code, 0).sentence()}: {' '.join(text.split())[-300:]}", True
 
 
 def find_card():

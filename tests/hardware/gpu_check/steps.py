@@ -20,9 +20,12 @@ def facts(run):
         run.note(f"libraries: {folder}")
     if op_runner := run.machine.programs.find("op_runner"):
         run.call([op_runner, "--libraries"])
+    if run.machine.fault:
+        raise Failed(run.machine.device)
     if run.machine.device and run.machine.card:
         raise Failed(f"nvidia-smi sees {run.machine.card['card']}, but Mica: {run.machine.device}")
-    run.need_device()
+    if run.machine.device:
+        raise Skipped(run.machine.device)
 
 
 def tests(chosen, small, environment=None, needs_device=True):
