@@ -123,7 +123,7 @@ def microbenchmarks(run):
 STEPS = [
     Step("facts", 40, "the machine, its driver and libraries", facts),
     Step("kernels", 70, "tests of kernels, memory, graphs and optimizers on the device",
-         tests("[cuda]~[ops]~[training]~[gradients]~[cudnn]", "*changes in place on the device")),
+         tests("[cuda]~[ops]~[training]~[cudnn]", "*changes in place on the device")),
     Step("cudnn", 40, "tests of cuDNN's calls", tests("[cuda][cudnn]~[ops]", "the algorithm of a shape is asked for once")),
     Step("ops-f64", 60, "the op table in f64, forward and backward, by every policy, against the CPU", tests("f64 ops on CUDA*", "f64 ops on CUDA*")),
     Step("ops-f32", 70, "the op table in f32, against f64; whole numbers to the bit; the same bits every time",
