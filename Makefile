@@ -8,6 +8,7 @@
 #   make fuzz-pytorch      20,000 random cases of the ops against PyTorch (ARGS="--seed 7 --op conv2d")
 #   make fuzz-safetensors  mutated weight files, read by Mica and by the official library
 # The last three use PyTorch, which is put into build/pytorch first, or PYTHON=… of an environment that has it.
+#   make gpu-bundle  pack programs, libraries and gpu-check for a machine with a GPU (docs/hardware/README.md)
 #   make install    into PREFIX (default /usr/local)
 # Where nvcc is, its kernels are compiled for this machine's GPU, or for one architecture to see that they compile; without
 # CUDA_ARCHITECTURES, plain CMake compiles them for all.
@@ -22,7 +23,7 @@ ifneq ($(wildcard ../shared/mnist/train-images-idx3-ubyte*),)
 export MICA_DATA ?= $(abspath ../shared/mnist)
 endif
 
-.PHONY: all emulated cuda-architectures setup train test sanitize pytorch bench fuzz-pytorch fuzz-safetensors install clean
+.PHONY: all gpu-bundle emulated cuda-architectures setup train test sanitize pytorch bench fuzz-pytorch fuzz-safetensors install clean
 all:
 	cmake --preset release -DCMAKE_CUDA_ARCHITECTURES=$(CUDA_ARCHITECTURES)
 	cmake --build build/release --parallel $(JOBS)
@@ -72,6 +73,11 @@ fuzz-pytorch: all pytorch
 
 fuzz-safetensors: all pytorch
 	$(PYTHON) tests/pytorch/fuzz_safetensors.py $(ARGS)
+
+# Compiled for sm_90, with PTX for newer ones.
+gpu-bundle: setup
+	$(MAKE) all CUDA_ARCHITECTURES=90
+	tests/hardware/pack.py build/release build
 
 install: all
 	cmake --install build/release --prefix $(PREFIX)

@@ -2,6 +2,7 @@
 #include "catch.h"
 #include "compare.h"
 #include "gap_19k.h"
+#include "project_file.h"
 
 #include <mica/core/allocator.h>
 #include <mica/core/context.h>
@@ -30,7 +31,7 @@ StateDict part(const Safetensors& file, const std::string& prefix) {
 }  // namespace
 
 TEST_CASE("gap-19k: ten f64 steps equal PyTorch's losses and weights") {
-  const Safetensors file = load_safetensors(MICA_TEST_VECTORS "/gap_19k.safetensors");
+  const Safetensors file = load_safetensors(project_file("tests/pytorch/gap_19k.safetensors"));
   const StateDict start = part(file, "start.");
   const std::vector<double> losses = part(file, "losses")[0].second.to_vector<double>();
   TenSteps t = ten_steps({}, &start);
@@ -46,7 +47,7 @@ TEST_CASE("gap-19k: ten f64 steps equal PyTorch's losses and weights") {
 }
 
 TEST_CASE("gap-19k: the first two f32 losses equal PyTorch's f64 ones") {
-  const Safetensors file = load_safetensors(MICA_TEST_VECTORS "/gap_19k.safetensors");
+  const Safetensors file = load_safetensors(project_file("tests/pytorch/gap_19k.safetensors"));
   const StateDict start = part(file, "start.");
   const std::vector<double> losses = part(file, "losses")[0].second.to_vector<double>();
   const TenSteps t = ten_steps({.dtype = DType::f32}, &start);

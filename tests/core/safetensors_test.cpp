@@ -1,5 +1,6 @@
 #include "../catch.h"
 #include "../compare.h"
+#include "../project_file.h"
 #include "../scratch_folder.h"
 
 #include <mica/core/error.h>
@@ -107,7 +108,7 @@ TEST_CASE("malformed weight files are rejected with the reason") {
 
 TEST_CASE("every mutated weight file is accepted or rejected as by the official library") {
   // Made by fuzz_safetensors.py --store.
-  const Safetensors stored = load_safetensors(MICA_TEST_VECTORS "/safetensors_verdicts.safetensors");
+  const Safetensors stored = load_safetensors(project_file("tests/pytorch/safetensors_verdicts.safetensors"));
   std::map<std::string, Tensor> of(stored.tensors.begin(), stored.tensors.end());
   const std::vector<std::int64_t> lengths = of["lengths"].to_vector<std::int64_t>();
   const std::vector<std::uint8_t> accepted = of["accepted"].to_vector<std::uint8_t>();

@@ -1,5 +1,6 @@
 #include "../catch.h"
 #include "../compare.h"
+#include "../project_file.h"
 #include "../scratch_folder.h"
 #include "http_server.h"
 
@@ -109,7 +110,7 @@ TEST_CASE("malformed IDX files are rejected with the reason") {
 }
 
 TEST_CASE("rotation and crop equal torchvision's") {
-  const Safetensors file = load_safetensors(MICA_TEST_VECTORS "/transforms.safetensors");
+  const Safetensors file = load_safetensors(project_file("tests/pytorch/transforms.safetensors"));
   const std::map<std::string, Tensor> stored(file.tensors.begin(), file.tensors.end());
   const std::uint8_t* image = stored.at("image").data<std::uint8_t>();
   std::vector<float> buffer(2 * 784);

@@ -1,6 +1,7 @@
 // What cuBLAS answers where it needs no GPU: descriptors, and calls without a handle. The answers of the real library are stored in
 // tests/emulator_test/cublas_answers.txt; the emulator's must be the same, and so must those of the library that a machine has.
 #include "../catch.h"
+#include "../project_file.h"
 
 #include <mica/core/settings.h>
 
@@ -207,9 +208,9 @@ TEST_CASE("cuBLAS answers as it is stored that it does", "[cuda]") {
     return;
   }
   const std::string answers = Answers().all();
-  if (std::getenv("MICA_STORE_ANSWERS")) std::ofstream(MICA_ANSWERS "cublas_answers.txt") << answers;
+  if (std::getenv("MICA_STORE_ANSWERS")) std::ofstream(mica::test::project_file("tests/emulator_test/cublas_answers.txt")) << answers;
   std::stringstream stored;
-  stored << std::ifstream(MICA_ANSWERS "cublas_answers.txt").rdbuf();
+  stored << std::ifstream(mica::test::project_file("tests/emulator_test/cublas_answers.txt")).rdbuf();
   std::string line, expected;
   std::istringstream have(answers);
   int number = 0;

@@ -4,6 +4,7 @@
 #ifdef MICA_CUDNN
 
 #include "../catch.h"
+#include "../project_file.h"
 
 #include <mica/kernels/cuda/cudnn.h>
 
@@ -188,7 +189,7 @@ TEST_CASE("cuDNN answers as the real one does where that needs no GPU", "[cuda][
   Answers answers;
   tensors(answers), convolutions(answers), pooling(answers), batch_norm_and_dropout(answers);
   if (const char* const path = std::getenv("MICA_WRITE_ANSWERS")) std::ofstream(path) << answers.text();
-  std::ifstream file(MICA_ANSWERS "cudnn_answers.txt");
+  std::ifstream file(mica::test::project_file("tests/emulator_test/cudnn_answers.txt"));
   std::ostringstream recorded;
   recorded << file.rdbuf();
   std::istringstream got(answers.text()), want(recorded.str());

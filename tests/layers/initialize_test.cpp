@@ -1,5 +1,6 @@
 #include "../catch.h"
 #include "../compare.h"
+#include "../project_file.h"
 
 #include <mica/core/error.h>
 #include <mica/core/safetensors.h>
@@ -32,7 +33,7 @@ void initialize(Tensor& x, const nlohmann::json& j) {
 }  // namespace
 
 TEST_CASE("initialisers draw with torch.nn.init's bound or deviation, to the bit") {
-  const Safetensors file = load_safetensors(MICA_TEST_VECTORS "/initialize.safetensors");
+  const Safetensors file = load_safetensors(project_file("tests/pytorch/initialize.safetensors"));
   REQUIRE(file.tensors.size() == 130);
   for (const auto& [id, scale] : file.tensors) {
     const std::string& text = file.metadata.at(id);

@@ -2,6 +2,7 @@
 // by our own kernels and by the library. MICA_CASE gives a single case, MICA_OPS=conv2d,matmul those of some ops.
 #include "../no_device.h"
 #include "agreement.h"
+#include "differences.h"
 
 #include <mica/core/context.h>
 #include <mica/core/settings.h>
@@ -143,4 +144,18 @@ TEST_CASE("the same call gives the same bits on CUDA every time", "[cuda][ops]")
     const OpResult once = run_op(c.attributes, narrow, gy, Device::cuda());
     verify(c, "the second run on " + place(), all_same_bits(run_op(c.attributes, narrow, gy, Device::cuda()), once));
   });
+}
+
+TEST_CASE("f64 gradients on CUDA equal finite differences there", "[cuda][ops][gradients]") {
+  if (no_device()) return;
+  GradientCheck check(Device::cuda(), 7);
+#ifdef MICA_CUDA_EMULATED  // the first case of each op, but for the smallest, whose gradients may be zero
+  std::set<std::string> seen;
+  const auto wanted = [&](const OpCase& c) { return is_smooth(c) && c.arguments().begin()->second.numel() >= 6 && seen.insert(c.attributes.at("op")).second; };
+#else
+  const auto wanted = [](const OpCase&) { return true; };
+#endif
+  for (const OpCase& c : chosen_cases())
+    if (wanted(c)) check.add(c);
+  check.require_nonzero();
 }

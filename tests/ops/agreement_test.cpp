@@ -1,6 +1,8 @@
 // Every op of the table on every case: f64 against PyTorch, f64 against finite differences, f32 against f64; whole
 // numbers to the bit between implementations and thread counts; arguments unchanged.
+#include "../project_file.h"
 #include "agreement.h"
+#include "differences.h"
 
 #include <mica/core/autograd.h>
 #include <mica/core/context.h>
@@ -28,7 +30,7 @@ struct Expected {
 const std::map<std::string, Expected>& expected() {
   static const std::map<std::string, Expected> all = [] {
     std::map<std::string, Expected> by_id;
-    const Safetensors file = load_safetensors(MICA_TEST_VECTORS "/ops.safetensors");
+    const Safetensors file = load_safetensors(project_file("tests/pytorch/ops.safetensors"));
     for (const auto& [id, line] : file.metadata) by_id[id].line = line;
     for (const auto& [key, tensor] : file.tensors) {
       const std::size_t dot = key.find('.', key.find('.') + 1);  // ids are <op>.<number>
@@ -87,67 +89,10 @@ TEST_CASE("f64 ops equal PyTorch's", "[ops]") {
   }
 }
 
-namespace {
-
-// Σ output · grad_output over all outputs
-double weighted_sum(const OpCase& c, const Arguments& arguments, const Outputs& grad_outputs) {
-  const NoGrad no_grad;
-  Arguments copies;
-  for (const auto& [name, value] : arguments) copies[name] = value.clone();  // running statistics are changed in place
-  double total = 0;
-  const Outputs outputs = call_op(copies, c.attributes);
-  for (const auto& [name, gy] : grad_outputs) total += sum(mul(outputs.at(name), gy)).item<double>();
-  return total;
-}
-
-// Whole numbers tie and lie on kinks, where differences mean nothing; special values have none.
-bool is_smooth(const OpCase& c) { return !c.has(Fill::integers) && !c.has(Fill::special); }
-
-void check_differences(const OpCase& c, const std::string& name, const Tensor& gradient, const Arguments& arguments, const Outputs& gy) {
-  const std::vector<double> analytic = values(gradient), start = values(arguments.at(name));
-  const std::size_t step = std::max<std::size_t>(1, start.size() / 23);  // up to about 23 elements of each argument
-  for (std::size_t i = 0; i < start.size(); i += step) {
-    const double h = 1e-5;
-    double side[2];
-    for (int s = 0; s < 2; ++s) {
-      std::vector<double> moved = start;
-      moved[i] += s ? -h : h;
-      Arguments changed = arguments;
-      changed[name] = Tensor::from<double>(moved, arguments.at(name).shape());
-      side[s] = weighted_sum(c, changed, gy);
-    }
-    // Rounding: 1e-16 of the sum over h; curvature: h² of the third derivative.
-    const double numeric = (side[0] - side[1]) / (2 * h);
-    verify(c, fmt::format("gradient {} of {}, element {}: numeric {}", analytic[i], name, i, numeric), std::abs(numeric - analytic[i]),
-           3e-8 * std::max(1.0, largest(gradient)));
-  }
-}
-
-}  // namespace
-
 TEST_CASE("f64 gradients equal finite differences", "[ops]") {
-  std::map<std::string, int> checked, zero;
-  for (const OpCase& c : case_table()) {
-    if (!is_smooth(c)) continue;
-    const Arguments arguments = c.arguments();
-    const Outputs gy = c.grad_outputs();
-    if (std::isnan(weighted_sum(c, arguments, gy))) continue;  // a mean of nothing
-    const OpResult got = run_op(c.attributes, arguments, gy);
-    for (const auto& [name, gradient] : got.gradients) {
-      if (gradient.numel() == 0) continue;
-      INFO("gradient of " << name);
-      const std::string what = c.attributes.at("op").get<std::string>() + " " + name;
-      ++checked[what];
-      zero[what] += largest(gradient) < 1e-9;
-      check_differences(c, name, gradient, arguments, gy);
-    }
-  }
-  // Some gradients are truly zero (softmax of one class, a clamp's far side); one that mostly is would prove nothing.
-  for (const auto& [what, count] : checked) {
-    INFO(what << ": " << zero[what] << " of " << count << " gradients are zero");
-    if (what.rfind("argm", 0) == 0) CHECK(zero[what] == count);
-    else if (!std::getenv("MICA_CASE")) CHECK(2 * zero[what] < count);
-  }
+  GradientCheck check(Device::cpu(), 23);
+  for (const OpCase& c : case_table()) check.add(c);
+  check.require_nonzero();
 }
 
 TEST_CASE("f32 ops equal f64 within f32's precision", "[ops]") {
@@ -228,7 +173,7 @@ TEST_CASE("ops give the same bits with every thread count", "[ops]") {
 TEST_CASE("large ops give the same bits with every thread count", "[ops]") {
   if (std::getenv("MICA_CASE")) return;
   const int threads = num_threads();
-  std::ifstream file(MICA_BENCHMARK_CASES);  // of every op, and large enough for several threads
+  std::ifstream file(project_file("benchmarks/ops.json"));  // of every op, and large enough for several threads
   std::set<std::string> tested;
   set_policy(Policy::native);
   for (const nlohmann::json& line : nlohmann::json::parse(file)) {

@@ -1,5 +1,6 @@
 #include "../catch.h"
 #include "../compare.h"
+#include "../project_file.h"
 
 #include <mica/core/context.h>
 #include <mica/core/error.h>
@@ -36,7 +37,7 @@ void run_steps(Optimizer& optimizer, const std::vector<Tensor>& parameters, int 
 }  // namespace
 
 TEST_CASE("Adam equals torch.optim.Adam, step by step, and counts the steps of each parameter") {
-  const Safetensors file = load_safetensors(MICA_TEST_VECTORS "/adam.safetensors");
+  const Safetensors file = load_safetensors(project_file("tests/pytorch/adam.safetensors"));
   const std::map<std::string, Tensor> stored(file.tensors.begin(), file.tensors.end());
   REQUIRE(file.metadata.size() == 5);
   for (const DType dtype : {DType::f64, DType::f32})

@@ -1,5 +1,6 @@
 #include "../compare.h"
 #include "../no_device.h"
+#include "../project_file.h"
 
 #include <mica/core/context.h>
 #include <mica/core/error.h>
@@ -40,7 +41,7 @@ Tensor noise(const Shape& shape, const char* use, DType dtype = DType::f32) {
 }  // namespace
 
 TEST_CASE("clip_grad_norm_ and clip_grad_value_ equal PyTorch's") {
-  const Safetensors file = load_safetensors(MICA_TEST_VECTORS "/clip.safetensors");
+  const Safetensors file = load_safetensors(project_file("tests/pytorch/clip.safetensors"));
   const std::map<std::string, Tensor> stored(file.tensors.begin(), file.tensors.end());
   REQUIRE(file.metadata.size() == 14);
   for (const auto& [id, text] : file.metadata) {

@@ -1,5 +1,6 @@
 #include "../catch.h"
 #include "../compare.h"
+#include "../project_file.h"
 
 #include <mica/core/error.h>
 #include <mica/core/safetensors.h>
@@ -12,7 +13,7 @@ using namespace mica;
 using namespace mica::test;
 
 TEST_CASE("SGD equals torch.optim.SGD, step by step") {
-  const Safetensors file = load_safetensors(MICA_TEST_VECTORS "/sgd.safetensors");
+  const Safetensors file = load_safetensors(project_file("tests/pytorch/sgd.safetensors"));
   const std::map<std::string, Tensor> stored(file.tensors.begin(), file.tensors.end());
   REQUIRE(file.metadata.size() == 5);
   for (const auto& [id, text] : file.metadata) {

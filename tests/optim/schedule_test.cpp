@@ -1,5 +1,6 @@
 #include "../catch.h"
 #include "../compare.h"
+#include "../project_file.h"
 
 #include <mica/core/error.h>
 #include <mica/core/safetensors.h>
@@ -29,7 +30,7 @@ PlateauOptions options_of(const nlohmann::json& j) {
 }  // namespace
 
 TEST_CASE("ReduceLROnPlateau equals PyTorch's on 400 noisy metrics with NaN, to the bit") {
-  const Safetensors file = load_safetensors(MICA_TEST_VECTORS "/plateau.safetensors");
+  const Safetensors file = load_safetensors(project_file("tests/pytorch/plateau.safetensors"));
   const std::map<std::string, Tensor> stored(file.tensors.begin(), file.tensors.end());
   REQUIRE(file.metadata.size() == 9);
   for (const auto& [id, text] : file.metadata) {

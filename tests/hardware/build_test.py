@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""gpu-check with the programs of a build folder: every step on the emulated device, in small; without a device, every step's
+own sentence.
+
+usage: build_test.py BUILD BACKEND      (BACKEND: nvcc, emulator, or empty)
+"""
+import json
+import os
+import struct
+import subprocess
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+import fakes
+from gpu_check.steps import SANITIZED_OPS, STEPS
+
+BACKEND, BUILD = sys.argv.pop(), sys.argv.pop()
+NO_TOOL = {"microbenchmarks"} if not os.path.exists(f"{BUILD}/benchmarks/kernels/microbench") else set()
+
+
+class Build(fakes.Folder):
+    def check(self, **environment):
+        """Exit status, what was printed, and the report."""
+        tools = self.folder / "tools"
+        fakes.script(tools / "compute-sanitizer", fakes.SANITIZER)
+        fakes.script(tools / "nvidia-smi", "exit 9")
+        python = fakes.script(tools / "pytorch", fakes.PYTORCH)
+        done = subprocess.run([sys.executable, fakes.CHECK, "--binaries", BUILD, "--small", "--out", self.folder / "out", "--python", python, "--limit-scale", "20"],
+                              env=dict(os.environ, PATH=f"{tools}:{os.environ['PATH']}", **environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        report = json.loads((self.folder / "out/report.json").read_text())
+        return done.returncode, done.stdout, {step["name"]: step for step in report["steps"]}
+
+    def small_set(self):
+        """Eight images to train with, and four."""
+        folder = self.folder / "set"
+        folder.mkdir()
+        for name, count in (("train", 8), ("t10k", 4)):
+            (folder / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x803, count, 28, 28) + bytes(i * i * 7 % 251 for i in range(count * 784)))
+            (folder / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, count) + bytes(i % 10 for i in range(count)))
+        return str(folder)
+
+    @unittest.skipUnless(BACKEND == "emulator", "needs the emulated device")
+    def test_every_step_on_the_emulated_device(self):
+        # Work runs once, in one order: here it is gpu-check that is tested.
+        status, text, found = self.check(MICA_DATA=self.small_set(), EMULATOR_RERUN="0")
+        self.assertEqual({name: step["status"] for name, step in found.items()}, {step.name: "skipped" if step.name in NO_TOOL else "passed" for step in STEPS}, text)
+        self.assertEqual(status, 0)
+        for name in ("kernels", "cudnn", "ops-f64", "ops-f32", "gradients", "ten-steps", "conformance"):
+            self.assertGreater(found[name]["figures"]["assertions"], 1, name)
+        for name in ("train-native", "train-library", "train-graph"):
+            self.assertEqual((found[name]["figures"]["epochs"], found[name]["figures"]["data"]), (1, "other images"))
+        self.assertEqual(found["racecheck"]["figures"], {"errors": 0})
+        self.assertEqual(len(found["pytorch"]["figures"]["ms a step"]), 9)
+
+    @unittest.skipUnless(BACKEND == "emulator", "the other builds have tests that no step is for")
+    def test_every_test_on_a_device_has_its_step(self):
+        def listed(chosen, *how):
+            said = subprocess.run([f"{BUILD}/tests/mica_tests", chosen, *how], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+            return {line.strip() for line in said.splitlines() if line.strip()}
+
+        def names(chosen):
+            return listed(chosen, *how)
+
+        how = ["--list-test-names-only"]  # Catch2 of version 2, or 3
+        if not names("*"):
+            how = ["--list-tests", "--verbosity", "quiet"]
+        in_steps = set()
+        for step in STEPS:
+            for chosen in getattr(step.work, "chosen", []):
+                for part in chosen.split(","):
+                    self.assertTrue(names(part), f"{step.name}: no test is named {part}")
+                in_steps |= names(chosen)
+        self.assertEqual(names("[cuda]") - in_steps - names("[faults]"), set())
+
+    def test_every_op_that_is_sanitized_is_one(self):
+        cases = json.loads((fakes.HERE.parents[1] / "benchmarks/ops.json").read_text())
+        self.assertEqual(set(SANITIZED_OPS.split(",")) - {case["op"] for case in cases}, set())
+
+    @unittest.skipIf(BACKEND == "emulator", "needs a build for hardware, or for none")
+    def test_without_a_device(self):
+        status, text, found = self.check(CUDA_VISIBLE_DEVICES="")
+        self.assertEqual(status, 3, text)
+        for name, step in found.items():
+            if name != "conformance" and name not in NO_TOOL:
+                self.assertEqual(step["status"], "skipped", text)
+                self.assertRegex(step["reason"], "^no device(: |$)")
+        self.assertIn(found["conformance"]["status"], ("passed", "skipped"))  # which needs libraries only
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,240 @@
+#!/usr/bin/env python3
+"""gpu-check with programs that pass, fail, crash and hang: what it says, writes, and leaves behind."""
+import pathlib
+import sys
+import time
+import unittest
+
+sys.dont_write_bytecode = True
+from fakes import Bundle, CARD, Folder, PASSED, gone, script
+from gpu_check import figures, machine, process, side_by_side, steps
+
+
+class Process(Folder):
+    def run_sh(self, text, limit=10.0):
+        return process.run(["sh", "-c", text], self.folder / "log", limit)
+
+    def test_ends(self):
+        self.assertEqual(self.run_sh("echo said; exit 3").sentence(), "ended with status 3")
+        self.assertEqual(self.run_sh("exit 0").sentence(), "")
+        self.assertEqual(self.run_sh("kill -SEGV $$").sentence(), "was killed by SIGSEGV")
+        self.assertEqual((self.folder / "log").read_text(), "said\n")
+        with self.assertRaises(OSError):
+            process.run([self.folder / "nothing"], self.folder / "log", 1)
+
+    def test_a_hang_ends_with_its_children_at_the_limit(self):
+        pids = self.folder / "pids"
+        for hang in ("", "trap '' INT; "):  # the second does not end when asked to
+            start = time.monotonic()
+            ended = self.run_sh(f"{hang}sleep 60 & echo $! >{pids}; echo $$ >>{pids}; wait; sleep 60", 0.5)
+            self.assertEqual(ended.sentence(), "ran into its time limit")
+            self.assertLess(time.monotonic() - start, 8)
+            for pid in pids.read_text().split():
+                self.assertTrue(gone(pid), f"{hang}{pid} still runs")
+
+    def test_a_child_that_outlives_its_parent_is_ended(self):
+        self.assertEqual(self.run_sh(f"sleep 60 & echo $! >{self.folder}/pid").code, 0)
+        self.assertTrue(gone((self.folder / "pid").read_text().strip()))
+
+    def test_tail_of_a_long_log(self):
+        (self.folder / "log").write_text("".join(f"line {i}\n" for i in range(100000)))
+        self.assertEqual(process.tail(self.folder / "log", 2), ["line 99998", "line 99999"])
+        self.assertEqual(process.tail(self.folder / "none", 2), [])
+
+
+class Figures(Folder):
+    def test_catch2(self):
+        self.assertEqual(figures.catch2("All tests passed (1 assertion in 1 test case)"), {"test cases": 1, "assertions": 1, "failed": 0})
+        self.assertEqual(figures.catch2("test cases: 5 | 3 passed | 2 failed\nassertions: 9 | 7 passed | 2 failed\n"), {"test cases": 5, "assertions": 9, "failed": 2})
+        self.assertEqual(figures.catch2("test cases: 2 | 2 passed\nassertions: - none -\n"), {"test cases": 2, "assertions": 0, "failed": 0})
+        self.assertEqual(figures.catch2("Segmentation fault"), {})
+        line, dots = "-" * 79 + "\n", "." * 79 + "\n"
+        text = f"{line}sums on CUDA\n{line}a.cpp:3\n{dots}a.cpp:5: warning:\n  skipped: none, and\n  no other\n\n{line}products\n  of nothing\n{line}a.cpp:9\n{dots}a.cpp:11: FAILED:\n  CHECK( x )\n"
+        self.assertEqual(figures.failed_tests(text), ["products of nothing"])
+        self.assertEqual(figures.skips(text), ["none, and no other"])
+
+    def test_sanitizer(self):
+        self.assertEqual(figures.sanitizer("========= ERROR SUMMARY: 0 errors"), 0)
+        self.assertEqual(figures.sanitizer("========= RACECHECK SUMMARY: 2 hazards displayed (1 error, 1 warning)"), 2)
+        self.assertEqual(figures.sanitizer("========= ERROR SUMMARY: 1 error\n========= ERROR SUMMARY: 3 errors"), 4)
+        self.assertIsNone(figures.sanitizer("Device not supported"))
+
+    def test_microbenchmarks(self):
+        (self.folder / "json").write_text("""{"ceilings": {"copy_gb_s": 4300.123, "launch_us": null}, "cases": [{"family": "relu", "name": "large", "implementations": [
+            {"name": "native", "valid": true, "cold": {"median_us": 12.34567, "percent_of_ceiling": 95.4}, "warm": null}, {"name": "cuDNN", "skipped": "none"},
+            {"name": "naive", "valid": false, "cold": null, "warm": null}]}]}""")
+        self.assertEqual(figures.microbenchmarks(self.folder / "json"), {"cases": 1, "wrong": 1, "copy gb s": 4300.12,
+                         "cold, or warm where nothing is rotated": {"relu/large": "native 12.35 µs (95 %), cuDNN not run: none, naive wrong"}})
+        self.assertEqual(figures.microbenchmarks(self.folder / "none"), {})
+
+    def test_training(self):
+        self.assertEqual(figures.training(self.folder / "none"), {})
+        (self.folder / "log").write_text("epoch,images_per_second\n")
+        self.assertEqual(figures.training(self.folder / "log"), {})
+
+    def test_ratios_are_like_with_like_and_of_the_same_round(self):
+        found = {}
+        side_by_side.compare(found, {"Mica, a, TF32 off": [1, 2], "Mica, b, TF32 off": [4, 1], "Mica, a, TF32 on": [1, 1],
+                                     "PyTorch, eager, TF32 off": [3, 2], "PyTorch, graph, TF32 off": [2, 4], "PyTorch, graph, TF32 on": [3, 5]})
+        self.assertEqual(found, {"PyTorch's time over Mica's, TF32 off": 2, "PyTorch's time over Mica's, TF32 on": 4})
+
+
+class Libraries(Folder):
+    def test_wheels_come_before_cuda_and_folders_without_libraries_are_left_out(self):
+        wheels, cuda = self.folder / "site/nvidia", self.folder / "cuda"
+        for folder in (wheels / "cudnn/lib", wheels / "cublas/lib", wheels / "empty/lib", cuda / "lib64"):
+            folder.mkdir(parents=True)
+        for file in (wheels / "cudnn/lib/libcudnn.so.9", wheels / "cublas/lib/libcublasLt.so.13", cuda / "lib64/libcudart.so"):
+            file.write_text("")
+        (cuda / "targets/x86_64-linux").mkdir(parents=True)
+        (cuda / "targets/x86_64-linux/lib").symlink_to(cuda / "lib64")  # one folder by two names
+        self.assertEqual(machine.find_libraries([str(wheels)], [str(cuda)]), [str(p) for p in (wheels / "cublas/lib", wheels / "cudnn/lib", cuda / "lib64")])
+
+    def test_a_python_without_pytorch_is_none(self):
+        self.assertEqual(machine.find_pytorch(script(self.folder / "python", "exit 1")), (None, "", []))
+        self.assertEqual(machine.find_pytorch(self.folder / "none"), (None, "", []))
+        python = script(self.folder / "python", 'printf "2.1\\n3.12\\n/site/nvidia\\n"')
+        self.assertEqual(machine.find_pytorch(python), (python, "2.1, Python 3.12", ["/site/nvidia"]))
+
+
+class Check(Bundle):
+    def test_all_is_well(self):
+        status, text, found = self.check()
+        self.assertEqual((status, {step["status"] for step in found.values()}), (0, {"passed"}), text)
+        self.assertEqual(list(found), [step.name for step in steps.STEPS])
+        report = self.report()
+        self.assertEqual((report["machine"]["card"], report["machine"]["driver"], report["bundle"]["commit"]), ("NVIDIA Fake", "999.1", "abc123"))
+        self.assertEqual(report["machine"]["PyTorch"], "9.9, Python 3.99")
+        self.assertEqual(found["kernels"]["figures"], {"test cases": 3, "assertions": 12, "failed": 0})
+        self.assertEqual(found["train-graph"]["figures"], {"images/s": 40000, "epoch s": 1.5, "epochs": 2, "train loss": 0.1, "test accuracy %": 98.5, "data": "MNIST"})
+        self.assertEqual(found["pytorch"]["figures"]["PyTorch's time over Mica's, TF32 off"], 3)
+        self.assertEqual(found["pytorch"]["figures"]["PyTorch's time over Mica's, TF32 on"], 2)
+        page = (self.out / "report.md").read_text()
+        for part in ("# NVIDIA Fake, commit abc123, ", "NVIDIA Fake: 17 passed in ", "| driver | 999.1 |", "| train-native | passed | ", "images/s 40000",
+                     "| Mica, native, graph, TF32 on | 0.25 |"):
+            self.assertIn(part, page)
+        self.assertIn("LD_LIBRARY_PATH=", (self.out / "kernels.log").read_text())  # the line that repeats it
+
+    def test_a_failure_a_crash_and_a_hang_cost_one_step_each(self):
+        title = "-" * 79
+        self.fake("mica_tests", f'''case "$1" in
+            *memory*) ;;
+            "f64 ops"*) printf -- '{title}\\nwrong sums\\n{title}\\na.cpp:5: FAILED:\\n'; echo "test cases: 2 | 1 passed | 1 failed"; echo "assertions: 4 | 3 passed | 1 failed"; exit 1 ;;
+            "f32 ops"*,*) kill -SEGV $$ ;;
+            "[cuda][gradients]") sleep 60 & echo $! >"{self.folder}/child"; wait ;;
+            "[cuda][training]") echo "No tests ran" ;;
+            *) {PASSED} ;; esac''')
+        status, text, found = self.check("--limit-scale", "0.05", "--only", "ops-f64", "--only", "ops-f32", "--only", "gradients", "--only", "ten-steps", "--only", "conformance")
+        said = {name: (step["status"], step["reason"]) for name, step in found.items()}
+        self.assertEqual(said["ops-f64"], ("failed", "1 test case failed: wrong sums"))
+        self.assertEqual(said["ops-f32"], ("failed", "mica_tests was killed by SIGSEGV"))
+        self.assertEqual(said["gradients"], ("timed out", "mica_tests ran into its time limit of 2 s"))
+        self.assertEqual(said["ten-steps"], ("failed", "no test case ran"))
+        self.assertEqual(said["conformance"], ("passed", ""))
+        self.assertEqual(status, 1, text)
+        self.assertTrue(gone((self.folder / "child").read_text().strip()))
+        self.assertIn("assertions: 4 | 3 passed | 1 failed", found["ops-f64"]["tail"])
+        self.assertIn("## ops-f64 failed: the end of ops-f64.log", (self.out / "report.md").read_text())
+
+    def test_no_device(self):
+        self.fake("mnist", 'echo "mnist: Device::cuda(0): this machine has no NVIDIA driver" >&2; exit 1')
+        self.fake("mica_tests", 'echo "  skipped: cuDNN was not found"; echo "test cases: 2 | 2 passed"; echo "assertions: - none -"')
+        script(self.tools / "nvidia-smi", "exit 9")
+        status, text, found = self.check()
+        self.assertEqual({step["status"] for step in found.values()}, {"skipped"}, text)
+        self.assertEqual(found["conformance"]["reason"], "cuDNN was not found")
+        self.assertEqual(found["facts"]["reason"], "no device: Device::cuda(0): this machine has no NVIDIA driver")
+        self.assertEqual({step["reason"] for name, step in found.items() if name not in ("facts", "conformance")}, {"no device"})
+        self.assertEqual(status, 3)
+        self.assertIn("No device: Device::cuda(0)", (self.out / "report.md").read_text())
+        script(self.tools / "nvidia-smi", CARD)  # a card that Mica cannot use is a failure
+        status, text, found = self.check("--only", "facts")
+        self.assertEqual((status, found["facts"]["status"]), (1, "failed"), text)
+        self.assertIn("nvidia-smi sees NVIDIA Fake, but Mica: no device: ", found["facts"]["reason"])
+
+    def test_a_bundle_that_does_not_work_here_is_a_failure(self):
+        script(self.tools / "nvidia-smi", "exit 9")
+        for body, said in (("echo mnist: error while loading shared libraries: libfar.so; exit 127", "mnist ended with status 127: mnist: error while loading shared libraries: libfar.so"),
+                           ("echo oops; kill -ILL $$", "mnist was killed by SIGILL: oops")):
+            self.fake("mnist", body)
+            status, text, found = self.check("--only", "facts", "--only", "kernels")
+            self.assertEqual((found["facts"]["status"], found["facts"]["reason"]), ("failed", "no device was found: " + said))
+            self.assertEqual((found["kernels"]["status"], found["kernels"]["reason"]), ("skipped", "no device"))
+            self.assertEqual(status, 1, text)
+
+    def test_what_is_missing_is_skipped_with_the_reason(self):
+        self.fake("microbench", """echo '{"cases": []}' >"$4" """)
+        self.assertEqual(self.check("--only", "microbenchmarks")[2]["microbenchmarks"]["reason"], "microbench wrote no figures")
+        (self.home / "bin/microbench").unlink()
+        (self.tools / "compute-sanitizer").unlink()
+        self.pytorch = self.tools / "none"
+        status, text, found = self.check("--only", "microbenchmarks", "--only", "memcheck", "--only", "pytorch")
+        self.assertEqual({name: step["status"] for name, step in found.items()}, {"microbenchmarks": "skipped", "memcheck": "skipped", "pytorch": "skipped"}, text)
+        self.assertEqual(found["microbenchmarks"]["reason"], "microbench is not in this bundle")
+        self.assertRegex(found["memcheck"]["reason"], "^compute-sanitizer was not found on PATH nor in ")
+        self.assertEqual(found["pytorch"]["reason"], "no Python with PyTorch was found; --python names one")
+        self.assertEqual(status, 0)
+
+    def test_compute_sanitizer_finds_something(self):
+        script(self.tools / "compute-sanitizer", 'echo "========= ERROR SUMMARY: 3 errors"; exit 86')
+        self.assertEqual(self.check("--only", "memcheck")[2]["memcheck"]["reason"], "memcheck counted 6 errors")
+        script(self.tools / "compute-sanitizer", 'echo "Device not supported"; exit 1')
+        self.assertEqual(self.check("--only", "memcheck")[2]["memcheck"]["reason"], "compute-sanitizer ended with status 1")
+        script(self.tools / "compute-sanitizer", 'echo "========= ERROR SUMMARY: 0 errors"; exit 5')  # the program's own
+        self.assertEqual(self.check("--only", "memcheck")[2]["memcheck"]["reason"], "compute-sanitizer ended with status 5")
+
+    def test_training_that_learns_nothing_fails(self):
+        self.fake("mnist", (self.home / "bin/mnist").read_text().replace("98.50", "11.35"))
+        self.assertEqual(self.check("--only", "train-native")[2]["train-native"]["reason"], "the test accuracy is 11.35 %, expected 90 after two epochs")
+        self.fake("mnist", (self.home / "bin/mnist").read_text().replace("2,0.1,", "2,nan,"))
+        self.assertEqual(self.check("--only", "train-native")[2]["train-native"]["reason"], "the loss is nan")
+
+    def test_ctrl_c_writes_the_report_so_far(self):
+        self.fake("mica_tests", f'case "$1" in "f64 ops"*) echo $$ >"{self.folder}/pid"; sleep 60 ;; *) {PASSED} ;; esac')
+        running = self.start()
+        pid = self.interrupt(running, self.folder / "pid")
+        text = running.communicate(timeout=20)[0]
+        self.assertEqual(running.returncode, 130, text)
+        self.assertTrue(gone(pid))
+        said = {name: step["status"] for name, step in self.steps().items()}
+        self.assertEqual((said["facts"], said["kernels"], said["ops-f64"], said["ops-f32"], said["conformance"]), ("passed", "passed", "interrupted", "not run", "not run"))
+        self.assertIn("| ops-f32 | not run |", (self.out / "report.md").read_text())
+
+    def test_the_whole_run_has_a_limit_too(self):
+        self.fake("mica_tests", "sleep 60")
+        status, text, found = self.check("--limit-scale", "0.002")
+        self.assertEqual(found["kernels"]["status"], "timed out")
+        self.assertEqual(found["conformance"]["reason"], "no time was left of the whole run's; --only repeats it", text)
+        self.assertEqual(status, 1)
+
+    def test_only_keeps_the_other_steps_of_the_report(self):
+        self.fake("mica_tests", "exit 1")
+        self.check("--only", "ops-f64", "--only", "kernels")
+        self.fake("mica_tests", PASSED)
+        status, text, found = self.check("--only", "ops-f64")
+        self.assertEqual({name: step["status"] for name, step in found.items()}, {"kernels": "failed", "ops-f64": "passed"}, text)
+        self.assertEqual(status, 0)
+        (self.home / "about.json").write_text('{"commit": "def456"}')  # of another build, nothing is kept
+        self.assertEqual(list(self.check("--only", "facts")[2]), ["facts"])
+
+    def test_command_line(self):
+        status, text, _ = self.check("--only", "train-natve")
+        self.assertEqual(status, 2)
+        self.assertIn("--only train-natve: there is no such step, did you mean train-native? Steps are facts, kernels, ", text)
+        for bad in (["--limit-scale", "0"], ["--limit-scale", "nan"], ["--onyl", "facts"], ["more"]):
+            self.assertEqual(self.check(*bad)[0], 2, bad)
+        self.assertFalse(self.out.exists())
+        status, text, _ = self.check("--list")
+        self.assertEqual((status, len(text.splitlines())), (0, len(steps.STEPS)))
+        (self.home / "about.json").unlink()
+        status, text, _ = self.check()
+        self.assertEqual(status, 2)
+        self.assertIn("this is not a bundle (`make gpu-bundle` packs one): --binaries names a build folder", text)
+
+    def test_a_program_that_cannot_be_started(self):
+        (self.home / "bin/mica_tests").write_text("no program")
+        self.assertEqual(self.check("--only", "kernels")[2]["kernels"]["reason"], "mica_tests cannot be started: Exec format error")
+
+
+if __name__ == "__main__":
+    unittest.main()
