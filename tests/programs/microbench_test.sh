@@ -3,7 +3,7 @@
 # timed but one case.
 # usage: microbench_test.sh MICROBENCH BACKEND SOURCE      (BACKEND: nvcc, emulator, or empty)
 set -uo pipefail
-program=$1 backend=$2 compare=$3/benchmarks/compare.py
+program=$1 backend=$2 source=$3 compare=$3/benchmarks/compare.py
 source "$(dirname "$0")/checks.sh"
 
 run() { "$program" "$@" >out 2>err; status=$?; }
@@ -68,6 +68,15 @@ fails "no/where: cannot be written" --device $device --validate --sizes small --
 if [ -z "$backend" ]; then
   fails "use Device::cpu()" --device cuda
   fails "this build has no CUDA kernels" --static
+fi
+
+# ---- static_figures.py ----
+if [ "$backend" = nvcc ]; then
+  python3 "$source/benchmarks/static_figures.py" "$(dirname "$program")/../.." --file softmax >out 2>err; status=$?
+  check "static figures" '[ $status = 0 ] && grep -qE "^\| softmax \| .*<float> \| [0-9]+ \| 0 \| [0-9]+ \| [0-9]+% \|" out && grep -q "^| conv2d/forward c2 " out && ! grep -qE "[0-9] (µs|ms)" out'
+else
+  python3 "$source/benchmarks/static_figures.py" . >out 2>err; status=$?
+  check "static figures need nvcc's report" '[ $status = 1 ] && grep -q "no .resources files of kernels under" err && [ ! -s out ]'
 fi
 
 # ---- compare.py: spread, speed, refusals ----
