@@ -204,6 +204,8 @@ void run(Context& context, Report& report) {
   const Cases<Context> cases = every_case<Context>(report.options.sizes);
   if (!report.options.validate) report.ceilings = measure_ceilings(context, report.options);
   const std::size_t cache = last_cache_bytes(context);
+  const long switches = involuntary_switches();
+  const auto start = std::chrono::steady_clock::now();
   std::optional<Arena> arena;
   for (const Case<Context>& c : cases.all) {
     if (!selects(report.options.filter, c.family + "/" + c.name)) continue;
@@ -216,6 +218,8 @@ void run(Context& context, Report& report) {
     if (!interrupted || report.options.validate) report.cases.push_back(result);
   }
   report.interrupted = interrupted;
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  report.involuntary_switches = involuntary_switches() - switches;
 }
 
 template Cases<Cpu> every_case(const std::string&);

@@ -51,6 +51,8 @@ struct Report {
   std::optional<Ceilings> ceilings;
   std::vector<CaseResult> cases;
   bool interrupted = false;
+  double seconds = 0;              // that measuring took
+  long involuntary_switches = 0;   // meanwhile (machine.h)
 };
 
 // All cases of all families.

@@ -6,6 +6,8 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <sys/resource.h>
+
 #include <fstream>
 #include <thread>
 
@@ -67,6 +69,12 @@ Machine machine_of(Cuda& cuda) {
   return {to_string(device_of(cuda)), properties.name, about, emulated, attribute(cudaDevAttrClockRate, cuda) * 1e-3, 0, last_cache_bytes(cuda)};
 }
 #endif
+
+long involuntary_switches() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_nivcsw;
+}
 
 std::string commit() { return MICA_COMMIT; }
 std::string date() { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))); }

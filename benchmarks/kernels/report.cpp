@@ -66,6 +66,8 @@ void print_table(const Report& report, const Machine& machine) {
     fmt::print("Ceilings of this run: copy {:.1f} GB/s (read and written), multiply-adds {:.0f} GFLOP/s{}; last cache {} MiB.\n",
                report.ceilings->copy_bandwidth * 1e-9, report.ceilings->flops * 1e-9,
                report.ceilings->launch > 0 ? fmt::format(", launch to launch {:.2f} µs", report.ceilings->launch * 1e6) : "", machine.cache_bytes >> 20);
+    fmt::print("It took {:.0f} s, in which other programs took a processor {} times{}.\n", report.seconds, report.involuntary_switches,
+               static_cast<double>(report.involuntary_switches) > 50 * report.seconds ? ": the machine was busy, so do not trust the CPU's figures" : "");
   }
   fmt::print("\n| case | by | cold, µs (quartiles) | warm, µs (quartiles) | GB/s | GFLOP/s | of the ceiling | times ours |\n|---|---|---|---|---|---|---|---|\n");
   for (CaseResult c : report.cases)
@@ -111,7 +113,8 @@ void write_json(const Report& report, const Machine& machine) {
                               {"cache_bytes", machine.cache_bytes}}},
                   {"clock_mhz", machine.clock_mhz > 0 ? Json(machine.clock_mhz) : Json(nullptr)}, {"threads", machine.threads}, {"commit", commit()},
                   {"date", date()}, {"sizes", report.options.sizes}, {"validated_only", report.options.validate},
-                  {"interrupted", report.interrupted}, {"ceilings", ceilings}, {"cases", cases}};
+                  {"interrupted", report.interrupted},
+                  {"seconds", report.seconds}, {"involuntary_switches", report.involuntary_switches}, {"ceilings", ceilings}, {"cases", cases}};
   if (report.options.json == "-") return fmt::print("{}\n", json.dump(1));
   std::ofstream out(report.options.json);
   out << json.dump(1) << "\n";
