@@ -37,9 +37,9 @@ def resources(path):
 
 
 def occupancy(registers, shared, threads):
-    """Warps that can be resident, of the multiprocessor's: registers are given to warps in units of 256."""
+    """Warps that can be resident, of the multiprocessor's: registers are given to warps in units of 256, from one of four banks."""
     warps = math.ceil(threads / 32)
-    by_registers = REGISTERS // (math.ceil(registers * 32 / 256) * 256) // warps
+    by_registers = REGISTERS // 4 // (math.ceil(registers * 32 / 256) * 256) * 4 // warps
     blocks = min(BLOCKS, WARPS // warps, by_registers, SHARED // (shared + 1024))
     return blocks * warps / WARPS
 

@@ -50,6 +50,10 @@ for i in r["cases"][0]["implementations"]:
     assert t["repeats"] == 5 and t["min_us"] <= t["low_us"] <= t["median_us"] <= t["high_us"] <= t["max_us"] and t["percent_of_ceiling"] > 0, t
 PYTHON'
   check "nothing changed beside itself" 'python3 "$compare" timed.json timed.json >out && grep -q "^0 slower" out && grep -q "^4 of 4 the same" out'
+  "$program" --device cpu --sizes small --filter reduction --repeats 200 --json cut.json >out 2>err & running=$!
+  for _ in $(seq 100); do grep -q "^reduction/" err && break; sleep 0.1; done
+  kill -INT $running; wait $running; status=$?
+  check "Ctrl-C keeps what was measured" '[ $status = 130 ] && grep -q "\"interrupted\": true" cut.json && grep -q "; interrupted, the rest was not measured" err && python3 -m json.tool cut.json >/dev/null'
 fi
 
 # ---- names ----
@@ -73,7 +77,7 @@ fi
 # ---- static_figures.py ----
 if [ "$backend" = nvcc ]; then
   python3 "$source/benchmarks/static_figures.py" "$(dirname "$program")/../.." --file softmax >out 2>err; status=$?
-  check "static figures" '[ $status = 0 ] && grep -qE "^\| softmax \| .*<float> \| [0-9]+ \| 0 \| [0-9]+ \| [0-9]+% \|" out && grep -q "^| conv2d/forward c2 " out && ! grep -qE "[0-9] (µs|ms)" out'
+  check "static figures" '[ $status = 0 ] && grep -qE "^\| softmax \| .*float> \| [0-9]+ \| 0 \| [0-9]+ \| [0-9]+% \|" out && grep -q "^| conv2d/forward c2 " out && ! grep -qE "[0-9] (µs|ms)" out'
 else
   python3 "$source/benchmarks/static_figures.py" . >out 2>err; status=$?
   check "static figures need nvcc's report" '[ $status = 1 ] && grep -q "no .resources files of kernels under" err && [ ! -s out ]'
