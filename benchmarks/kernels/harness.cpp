@@ -20,7 +20,7 @@ namespace mica::bench {
 
 volatile std::sig_atomic_t interrupted = 0;
 
-Timing timing_of(std::vector<double> us, i64 calls) {
+Timing timing_of(std::vector<double> us, i64 calls, int disturbed) {
   std::sort(us.begin(), us.end());
   const auto quantile = [&](double q) {
     const double at = q * static_cast<double>(us.size() - 1);
@@ -28,7 +28,7 @@ Timing timing_of(std::vector<double> us, i64 calls) {
     const double part = at - static_cast<double>(below);
     return us[below] + part * (us[std::min(below + 1, us.size() - 1)] - us[below]);
   };
-  return {quantile(0.5), quantile(0.25), quantile(0.75), us.front(), us.back(), calls};
+  return {quantile(0.5), quantile(0.25), quantile(0.75), us.front(), us.back(), calls, disturbed};
 }
 
 bool selects(const std::string& filter, const std::string& name) {
@@ -160,7 +160,8 @@ class Runner {
     std::size_t implementation;
     bool cold;
     i64 calls = 1, next = 0;
-    std::vector<double> times;
+    std::vector<double> times = {};
+    int disturbed = 0;
   };
   double group(Way& way) {
     const Implementation<Context>& implementation = case_.implementations[way.implementation];
@@ -170,12 +171,24 @@ class Runner {
     });
     return us / static_cast<double>(way.calls);
   }
+  // On the CPU a group during which another program took a processor is timed again, a few times.
+  void repeat(Way& way) {
+    for (int attempt = 0;; ++attempt) {
+      const long switches = involuntary_switches();
+      const double us = group(way), seconds = us * static_cast<double>(way.calls) * 1e-6;
+      const bool disturbed = !on_cuda<Context> && static_cast<double>(involuntary_switches() - switches) > 20 * seconds;
+      if (disturbed && attempt < 8 && !interrupted) continue;
+      way.disturbed += disturbed;
+      way.times.push_back(us);
+      return;
+    }
+  }
   void measure(CaseResult& result) {
     for (i64 k = 0; k < (case_.set_bytes ? sets_ : 0); ++k) fill_set(k);
     std::vector<Way> ways;
     for (std::size_t i = 0; i < case_.implementations.size(); ++i)
       for (const bool cold : {false, true})
-        if (result.measured[i].valid && (!cold || case_.set_bytes)) ways.push_back({i, cold, 1, 0, {}});
+        if (result.measured[i].valid && (!cold || case_.set_bytes)) ways.push_back({i, cold});
     for (Way& way : ways) {  // warming up, and how many calls fill a group
       for (double us = group(way); us * static_cast<double>(way.calls) < options_.group_ms * 500 && way.calls < (1 << 20) && !interrupted; us = group(way))
         way.calls = std::clamp(static_cast<i64>(options_.group_ms * 1000 / std::max(us, 1e-3)), way.calls + 1, way.calls * 16);
@@ -183,9 +196,9 @@ class Runner {
     for (int round = 0; round < options_.repeats; ++round)
       for (Way& way : ways) {
         if (interrupted) return;
-        way.times.push_back(group(way));
+        repeat(way);
       }
-    for (Way& way : ways) (way.cold ? result.measured[way.implementation].cold : result.measured[way.implementation].warm) = timing_of(way.times, way.calls);
+    for (Way& way : ways) (way.cold ? result.measured[way.implementation].cold : result.measured[way.implementation].warm) = timing_of(way.times, way.calls, way.disturbed);
   }
 
   Context& context_;

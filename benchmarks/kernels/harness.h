@@ -19,9 +19,10 @@ struct Options {
 // Microseconds a call: the median of the repeats, their quartiles and extremes.
 struct Timing {
   double median, low, high, least, most;
-  i64 calls;  // in each repeat
+  i64 calls;      // in each repeat
+  int disturbed;  // repeats in which other programs took a processor, though they were tried again
 };
-Timing timing_of(std::vector<double> microseconds, i64 calls);
+Timing timing_of(std::vector<double> microseconds, i64 calls, int disturbed);
 
 struct Measured {
   std::string implementation;

@@ -21,7 +21,7 @@ Machine machine_of(Cuda& cuda);
 std::size_t last_cache_bytes(Cuda& cuda);
 #endif
 
-// How often other programs took a processor from this one so far: many a second mean that CPU figures are worth nothing.
+// How often other programs took a processor from this one so far.
 long involuntary_switches();
 
 std::string commit();  // that this was built from, "…-dirty" where files were changed, or "unknown"
