@@ -66,7 +66,10 @@ class Reference {
 
   // Every looked-at position i of n values, for f(i).
   template <class F> static void positions(i64 n, const F& f) {
-    if (n < all_below) return kernels::parallel_for(cpu_context(), n, 64, [&](i64 begin, i64 end) { for (i64 i = begin; i < end; ++i) f(i); });
+    if (n < all_below)
+      return kernels::parallel_for(cpu_context(), n, 64, [&](i64 begin, i64 end) {
+        for (i64 i = begin; i < end; ++i) f(i);
+      });
     kernels::parallel_for(cpu_context(), samples, 64, [&](i64 begin, i64 end) {
       for (i64 k = begin; k < end; ++k) f(k == samples - 1 ? n - 1 : k * (n / samples) + k * 7919 % (n / samples));
     });

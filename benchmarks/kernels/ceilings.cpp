@@ -81,7 +81,9 @@ Ceilings measure_ceilings(Cpu& cpu, const Options& options) {
   Ceilings ceilings;
   const std::size_t bytes = options.sizes == "small" ? std::size_t{32} << 20 : std::max(2 * last_cache_bytes(cpu), std::size_t{256} << 20);
   const Arena from(Device::cpu(), bytes), to(Device::cpu(), bytes);
-  const auto copy = [&](i64 begin, i64 end) { std::memcpy(to.base() + begin * 4096, from.base() + begin * 4096, static_cast<std::size_t>(end - begin) * 4096); };
+  const auto copy = [&](i64 begin, i64 end) {
+    std::memcpy(to.base() + begin * 4096, from.base() + begin * 4096, static_cast<std::size_t>(end - begin) * 4096);
+  };
   const i64 pages = static_cast<i64>(bytes / 4096);
   kernels::parallel_for(cpu, static_cast<i64>(bytes / 4), 1 << 20, [&](i64 begin, i64 end) {
     for (i64 i = begin; i < end; ++i) reinterpret_cast<float*>(from.base())[i] = static_cast<float>(i & 0xffff);
@@ -91,7 +93,8 @@ Ceilings measure_ceilings(Cpu& cpu, const Options& options) {
   constexpr i64 times = 2'000'000;
   ceilings.flops = flop_rate(cpu, plain_chains, 1, times / 16);
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) ceilings.flops = std::max(ceilings.flops, flop_rate(cpu, avx2_chains, 8, times));
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    ceilings.flops = std::max(ceilings.flops, flop_rate(cpu, avx2_chains, 8, times));
   if (__builtin_cpu_supports("avx512f")) ceilings.flops = std::max(ceilings.flops, flop_rate(cpu, avx512_chains, 16, times));
 #endif
   return ceilings;
@@ -107,16 +110,22 @@ Ceilings measure_ceilings(Cuda& cuda, const Options& options) {
     kernels::check(cudaMemsetAsync(from.base(), 0x3f, bytes, cuda.stream().get()), "filling device memory");
     const double by_kernel = least_seconds(cuda, 9, [&] { copy_all(cuda, bytes, from.base(), to.base()); });
     const double by_runtime = least_seconds(cuda, 9, [&] {
-      kernels::check(cudaMemcpyAsync(to.base(), from.base(), bytes, cudaMemcpyDeviceToDevice, cuda.stream().get()), "copying on the device");
+      kernels::check(cudaMemcpyAsync(to.base(), from.base(), bytes, cudaMemcpyDeviceToDevice, cuda.stream().get()),
+                     "copying on the device");
     });
     ceilings.copy_bandwidth = 2 * static_cast<double>(bytes) / std::min(by_kernel, by_runtime);
   }
   const Arena sink(device_of(cuda), 256);
   double flops = 0;
-  const double seconds = least_seconds(cuda, 9, [&] { flops = multiply_add_all(cuda, tiny ? 2 : 20000, reinterpret_cast<float*>(sink.base())); });
+  const double seconds =
+      least_seconds(cuda, 9, [&] { flops = multiply_add_all(cuda, tiny ? 2 : 20000, reinterpret_cast<float*>(sink.base())); });
   ceilings.flops = flops / seconds;
   const int launches = tiny ? 4 : 2000;
-  ceilings.launch = least_seconds(cuda, 5, [&] { for (int k = 0; k < launches; ++k) empty_kernel(cuda); }) / launches;
+  ceilings.launch = least_seconds(cuda, 5,
+                                  [&] {
+                                    for (int k = 0; k < launches; ++k) empty_kernel(cuda);
+                                  }) /
+                    launches;
   return ceilings;
 }
 #endif

@@ -36,14 +36,15 @@ bool selects(const std::string& filter, const std::string& name) {
   try {
     return std::regex_search(name, std::regex(filter));
   } catch (const std::regex_error& error) {
-    throw Error(fmt::format("--filter {}: neither a part of a case's name nor a regular expression ({}); --list shows the cases", filter, error.what()));
+    throw Error(fmt::format("--filter {}: neither a part of a case's name nor a regular expression ({}); --list shows the cases", filter,
+                            error.what()));
   }
 }
 
 template <class Context>
 Cases<Context> every_case(const std::string& sizes) {
   Cases<Context> cases{sizes == "small" ? Sizes::small : sizes == "large" ? Sizes::large : Sizes::network, {}, {}};
-#define MICA_ADD(name)   \
+#define MICA_ADD(name)  \
   cases.family = #name; \
   families::name(cases);
   MICA_FAMILIES(MICA_ADD)
@@ -56,7 +57,8 @@ namespace {
 class Choice {
  public:
   template <class Context>
-  explicit Choice(const Implementation<Context>& implementation) : matmul_tf32_(settings().matmul_tf32), cudnn_tf32_(settings().cudnn_tf32) {
+  explicit Choice(const Implementation<Context>& implementation)
+      : matmul_tf32_(settings().matmul_tf32), cudnn_tf32_(settings().cudnn_tf32) {
     set_policy(implementation.policy);
     settings().matmul_tf32 = settings().cudnn_tf32 = implementation.tf32;
   }
@@ -82,7 +84,11 @@ class Runner {
  public:
   // arena: grows where a case needs more, and is kept, since fresh pages take long.
   Runner(Context& context, const Case<Context>& c, const Options& options, std::size_t cache, std::optional<Arena>& arena)
-      : context_(context), case_(c), options_(options), device_(device_of(context)), start_(first_set()),
+      : context_(context),
+        case_(c),
+        options_(options),
+        device_(device_of(context)),
+        start_(first_set()),
         sets_(options.validate ? 1 : std::clamp<i64>(static_cast<i64>(2 * cache / std::max<std::size_t>(c.set_bytes, 1)) + 1, 2, 1 << 20)),
         arena_(arena) {
     const std::size_t needed = c.set_bytes * static_cast<std::size_t>(sets_);
@@ -190,7 +196,8 @@ class Runner {
       for (const bool cold : {false, true})
         if (result.measured[i].valid && (!cold || case_.set_bytes)) ways.push_back({i, cold});
     for (Way& way : ways) {  // warming up, and how many calls fill a group
-      for (double us = group(way); us * static_cast<double>(way.calls) < options_.group_ms * 500 && way.calls < (1 << 20) && !interrupted; us = group(way))
+      for (double us = group(way); us * static_cast<double>(way.calls) < options_.group_ms * 500 && way.calls < (1 << 20) && !interrupted;
+           us = group(way))
         way.calls = std::clamp(static_cast<i64>(options_.group_ms * 1000 / std::max(us, 1e-3)), way.calls + 1, way.calls * 16);
     }
     for (int round = 0; round < options_.repeats; ++round)
@@ -198,7 +205,9 @@ class Runner {
         if (interrupted) return;
         repeat(way);
       }
-    for (Way& way : ways) (way.cold ? result.measured[way.implementation].cold : result.measured[way.implementation].warm) = timing_of(way.times, way.calls, way.disturbed);
+    for (Way& way : ways)
+      (way.cold ? result.measured[way.implementation].cold : result.measured[way.implementation].warm) =
+          timing_of(way.times, way.calls, way.disturbed);
   }
 
   Context& context_;
@@ -227,7 +236,8 @@ void run(Context& context, Report& report) {
     const CaseResult result = Runner<Context>(context, c, report.options, cache, arena).run();
     for (const Measured& m : result.measured)
       if (!m.valid && m.skipped.empty())
-        fmt::print(stderr, "{}/{}: {} is wrong: its error is {:.3g} of the largest value, expected {:.3g} at most\n", c.family, c.name, m.implementation, m.error, m.bound);
+        fmt::print(stderr, "{}/{}: {} is wrong: its error is {:.3g} of the largest value, expected {:.3g} at most\n", c.family, c.name,
+                   m.implementation, m.error, m.bound);
     if (!interrupted || report.options.validate) report.cases.push_back(result);
   }
   report.interrupted = interrupted;

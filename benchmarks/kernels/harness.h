@@ -52,12 +52,13 @@ struct Report {
   std::optional<Ceilings> ceilings;
   std::vector<CaseResult> cases;
   bool interrupted = false;
-  double seconds = 0;              // that measuring took
-  long involuntary_switches = 0;   // meanwhile (machine.h)
+  double seconds = 0;             // that measuring took
+  long involuntary_switches = 0;  // meanwhile (machine.h)
 };
 
 // All cases of all families.
-template <class Context> Cases<Context> every_case(const std::string& sizes);
+template <class Context>
+Cases<Context> every_case(const std::string& sizes);
 
 // A case is looked for by a part of "family/name", or by a regular expression. Throws Error where nothing fits.
 bool selects(const std::string& filter, const std::string& name);
@@ -65,6 +66,7 @@ bool selects(const std::string& filter, const std::string& name);
 extern volatile std::sig_atomic_t interrupted;  // set by Ctrl-C: what was measured is kept
 
 // Says each case on stderr. Report.cases is filled as it goes.
-template <class Context> void run(Context& context, Report& report);
+template <class Context>
+void run(Context& context, Report& report);
 
 }  // namespace mica::bench

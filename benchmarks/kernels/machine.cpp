@@ -36,7 +36,8 @@ std::size_t last_cache_bytes(Cpu&) {
 
 Machine machine_of(Cpu& cpu) {
   const std::string mhz = cpuinfo("cpu MHz"), model = cpuinfo("model name");
-  const std::string about = fmt::format("family {}, model {}, {} cores", cpuinfo("cpu family"), cpuinfo("model\t"), std::thread::hardware_concurrency());
+  const std::string about =
+      fmt::format("family {}, model {}, {} cores", cpuinfo("cpu family"), cpuinfo("model\t"), std::thread::hardware_concurrency());
   return {"cpu", model.empty() ? "unknown" : model, about, false, mhz.empty() ? 0 : std::stod(mhz), cpu.threads(), last_cache_bytes(cpu)};
 }
 
@@ -59,14 +60,16 @@ Machine machine_of(Cuda& cuda) {
   int driver = 0, runtime = 0;
   kernels::check(cudaDriverGetVersion(&driver), "asking for the driver's version");
   kernels::check(cudaRuntimeGetVersion(&runtime), "asking for the runtime's version");
-  const std::string about = fmt::format("sm_{}{}, {} multiprocessors, driver for CUDA {}.{}, runtime {}.{}", properties.major, properties.minor,
-                                        properties.multiProcessorCount, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+  const std::string about =
+      fmt::format("sm_{}{}, {} multiprocessors, driver for CUDA {}.{}, runtime {}.{}", properties.major, properties.minor,
+                  properties.multiProcessorCount, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
 #ifdef MICA_CUDA_EMULATED
   constexpr bool emulated = true;
 #else
   constexpr bool emulated = false;
 #endif
-  return {to_string(device_of(cuda)), properties.name, about, emulated, attribute(cudaDevAttrClockRate, cuda) * 1e-3, 0, last_cache_bytes(cuda)};
+  return {to_string(device_of(cuda)), properties.name, about, emulated, attribute(cudaDevAttrClockRate, cuda) * 1e-3, 0,
+          last_cache_bytes(cuda)};
 }
 #endif
 

@@ -7,8 +7,8 @@
 #include <mica/core/context.h>
 #include <mica/core/error.h>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <iterator>
 
@@ -22,12 +22,16 @@ void on_interrupt(int) {
 
 Options parse(CLI::App& app, int argc, char** argv) {
   Options o;
-  app.add_option("--device", o.device, "where: auto is cuda where there is one")->check(CLI::IsMember({"auto", "cpu", "cuda"}))->capture_default_str();
+  app.add_option("--device", o.device, "where: auto is cuda where there is one")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
   app.add_option("--filter", o.filter, "only cases with this in family/name: a part, or a regular expression");
   app.add_flag("--list", o.list, "name the cases, with bytes, FLOP and implementations, and end");
   app.add_flag("--validate", o.validate, "check every kernel against its reference, and time nothing");
   app.add_flag("--static", o.figures, "bytes and FLOP of the CUDA cases against a GPU's data sheet, without one, and end");
-  app.add_option("--sizes", o.sizes, "network: those of gap-19k at 128 images")->check(CLI::IsMember({"small", "network", "large"}))->capture_default_str();
+  app.add_option("--sizes", o.sizes, "network: those of gap-19k at 128 images")
+      ->check(CLI::IsMember({"small", "network", "large"}))
+      ->capture_default_str();
   app.add_option("--threads", o.threads, "of the CPU; every core unless given")->check(CLI::Range(1, 1024));
   app.add_option("--repeats", o.repeats, "of each timing")->check(CLI::Range(5, 10000))->capture_default_str();
   app.add_option("--json", o.json, "a file for the figures; - is standard output, instead of the table");

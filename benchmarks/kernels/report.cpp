@@ -20,7 +20,8 @@ std::string significant(double x) {
   return fmt::format("{:.{}f}", x, decimals);
 }
 std::string time_text(const std::optional<Timing>& t) {
-  return t ? fmt::format("{} ({} to {}){}", significant(t->median), significant(t->low), significant(t->high), t->disturbed ? "*" : "") : "–";
+  return t ? fmt::format("{} ({} to {}){}", significant(t->median), significant(t->low), significant(t->high), t->disturbed ? "*" : "")
+           : "–";
 }
 
 double percent(const Report& report, const CaseResult& c, const Timing& t) { return 100 * report.ceilings->floor(c) * 1e6 / t.median; }
@@ -59,17 +60,20 @@ Json to_json(const Report& report, const CaseResult& c, const Measured& m, bool 
 
 void print_table(const Report& report, const Machine& machine) {
   fmt::print("{}: {} ({}), {}, commit {}, {}\n", machine.device, machine.name, machine.about,
-             machine.threads ? fmt::format("{} threads, {:.0f} MHz", machine.threads, machine.clock_mhz) : fmt::format("{:.0f} MHz", machine.clock_mhz),
+             machine.threads ? fmt::format("{} threads, {:.0f} MHz", machine.threads, machine.clock_mhz)
+                             : fmt::format("{:.0f} MHz", machine.clock_mhz),
              commit(), date());
   if (machine.emulated) fmt::print("An emulated device: its times say nothing and are left out.\n");
   if (report.ceilings && !machine.emulated) {
     fmt::print("Ceilings of this run: copy {:.1f} GB/s (read and written), multiply-adds {:.0f} GFLOP/s{}; last cache {} MiB.\n",
                report.ceilings->copy_bandwidth * 1e-9, report.ceilings->flops * 1e-9,
-               report.ceilings->launch > 0 ? fmt::format(", launch to launch {:.2f} µs", report.ceilings->launch * 1e6) : "", machine.cache_bytes >> 20);
-    fmt::print("It took {:.0f} s, in which other programs took a processor {} times. *: also while this was timed, again and again.\n", report.seconds,
-               report.involuntary_switches);
+               report.ceilings->launch > 0 ? fmt::format(", launch to launch {:.2f} µs", report.ceilings->launch * 1e6) : "",
+               machine.cache_bytes >> 20);
+    fmt::print("It took {:.0f} s, in which other programs took a processor {} times. *: also while this was timed, again and again.\n",
+               report.seconds, report.involuntary_switches);
   }
-  fmt::print("\n| case | by | cold, µs (quartiles) | warm, µs (quartiles) | GB/s | GFLOP/s | of the ceiling | times ours |\n|---|---|---|---|---|---|---|---|\n");
+  fmt::print("\n| case | by | cold, µs (quartiles) | warm, µs (quartiles) | GB/s | GFLOP/s | of the ceiling | times ours |\n"
+             "|---|---|---|---|---|---|---|---|\n");
   for (CaseResult c : report.cases)
     for (Measured& m : c.measured) {
       if (machine.emulated) m.cold.reset(), m.warm.reset();
@@ -88,12 +92,14 @@ void print_list(const Report& report) {
 void print_roofline(const Report& report) {
   // NVIDIA's data sheet of the H200: 4.8 TB/s, 67 TFLOP/s in f32 outside of tensor cores.
   constexpr double bandwidth = 4.8e12, flops = 67e12;
-  fmt::print("Static figures, by formula, against the H200's data sheet (4.8 TB/s, 67 TFLOP/s f32, ridge at {:.1f} FLOP/byte). No times.\n\n", flops / bandwidth);
+  fmt::print("Static figures, by formula, against the H200's data sheet (4.8 TB/s, 67 TFLOP/s f32, ridge at {:.1f} FLOP/byte). No times.\n\n",
+             flops / bandwidth);
   fmt::print("| case | bytes | FLOP | FLOP/byte | bound by | attainable f32 GFLOP/s |\n|---|---|---|---|---|---|\n");
   for (const CaseResult& c : report.cases) {
     const double intensity = c.flops / c.bytes;
     fmt::print("| {}/{} | {:.0f} | {:.0f} | {:.2f} | {} | {} |\n", c.family, c.name, c.bytes, c.flops, intensity,
-               intensity < flops / bandwidth ? "bytes" : "multiply-adds", c.flops > 0 ? fmt::format("{:.0f}", std::min(flops, intensity * bandwidth) * 1e-9) : "–");
+               intensity < flops / bandwidth ? "bytes" : "multiply-adds",
+               c.flops > 0 ? fmt::format("{:.0f}", std::min(flops, intensity * bandwidth) * 1e-9) : "–");
   }
 }
 
@@ -102,7 +108,8 @@ void write_json(const Report& report, const Machine& machine) {
   for (const CaseResult& c : report.cases) {
     Json implementations = Json::array();
     for (const Measured& m : c.measured) implementations.push_back(to_json(report, c, m, !machine.emulated));
-    cases.push_back({{"family", c.family}, {"name", c.name}, {"bytes", c.bytes}, {"flops", c.flops}, {"implementations", implementations}});
+    cases.push_back({{"family", c.family}, {"name", c.name}, {"bytes", c.bytes}, {"flops", c.flops},
+                     {"implementations", implementations}});
   }
   Json ceilings = nullptr;
   if (report.ceilings && !machine.emulated)
@@ -111,8 +118,8 @@ void write_json(const Report& report, const Machine& machine) {
   const Json json{{"program", "microbench"}, {"schema", 1},
                   {"device", {{"kind", machine.device}, {"name", machine.name}, {"about", machine.about}, {"emulated", machine.emulated},
                               {"cache_bytes", machine.cache_bytes}}},
-                  {"clock_mhz", machine.clock_mhz > 0 ? Json(machine.clock_mhz) : Json(nullptr)}, {"threads", machine.threads}, {"commit", commit()},
-                  {"date", date()}, {"sizes", report.options.sizes}, {"validated_only", report.options.validate},
+                  {"clock_mhz", machine.clock_mhz > 0 ? Json(machine.clock_mhz) : Json(nullptr)}, {"threads", machine.threads},
+                  {"commit", commit()}, {"date", date()}, {"sizes", report.options.sizes}, {"validated_only", report.options.validate},
                   {"interrupted", report.interrupted},
                   {"seconds", report.seconds}, {"involuntary_switches", report.involuntary_switches}, {"ceilings", ceilings}, {"cases", cases}};
   if (report.options.json == "-") return fmt::print("{}\n", json.dump(1));

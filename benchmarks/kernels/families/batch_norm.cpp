@@ -73,7 +73,9 @@ void apply(Cases<Context>& cases, const BatchNormDims& d, const std::string& nam
   c.native([=](Context& context, const Set& s) { batch_norm_apply(context, d, s[x], s[scale], s[shift], epilogue, s[y]); });
   const auto threshold = static_cast<std::uint32_t>(epilogue.dropout.threshold());
   c.naive([=]<class V>(V& v) {
-    v.each(n, y, ApplyFormula<typename V::Real>{d.channels, v[x], v[scale], v[shift], epilogue.relu, epilogue.dropout.key, threshold, epilogue.dropout.scale()});
+    v.each(n, y,
+           ApplyFormula<typename V::Real>{d.channels, v[x], v[scale], v[shift], epilogue.relu, epilogue.dropout.key, threshold,
+                                          epilogue.dropout.scale()});
   });
 }
 
@@ -82,17 +84,24 @@ void backward(Cases<Context>& cases, const BatchNormDims& d, const std::string& 
   const i64 n = d.rows * d.channels;
   const bool masked = epilogue.dropout.p > 0;
   const double kept_scale = masked ? epilogue.dropout.scale() : 1;
-  const auto row = [&](float first, float step) { return [=, count = d.channels](float* p) { for (i64 c = 0; c < count; ++c) p[c] = first + step * static_cast<float>(c); }; };
+  const auto row = [&](float first, float step) {
+    return [=, count = d.channels](float* p) {
+      for (i64 c = 0; c < count; ++c) p[c] = first + step * static_cast<float>(c);
+    };
+  };
   auto& c = cases.add(name + of(d));
   const auto x = c.input(n), gy = c.input(n), y = masked ? c.input(n) : c.scratch(1);
-  const auto mean = c.template prepared<float>(d.channels, row(0.01F, 0.01F)), inverse = c.template prepared<float>(d.channels, row(inverse_deviation, 0));
-  const auto w = c.template prepared<float>(d.channels, row(0.5F, 0.0625F)), scale = c.template prepared<float>(d.channels, row(0.75F, 0.09375F));
+  const auto mean = c.template prepared<float>(d.channels, row(0.01F, 0.01F)),
+             inverse = c.template prepared<float>(d.channels, row(inverse_deviation, 0));
+  const auto w = c.template prepared<float>(d.channels, row(0.5F, 0.0625F)),
+             scale = c.template prepared<float>(d.channels, row(0.75F, 0.09375F));
   const auto shift = c.template prepared<float>(d.channels, row(0.1F, 0.01F));
   const auto gw = c.output(d.channels), gb = c.output(d.channels), gx = c.output(n);
   c.bytes += 4.0 * static_cast<double>(n) * (masked ? 3 : 2);  // the sums gw and gb come before gx, which they are part of
   c.flops = 9.0 * static_cast<double>(n);
   c.native([=](Context& context, const Set& s) {
-    batch_norm_backward(context, d, s[x], masked ? s[y] : nullptr, s[gy], {s[mean], s[inverse], s[scale], s[shift]}, s[w], true, epilogue, s[gx], s[gw], s[gb]);
+    batch_norm_backward(context, d, s[x], masked ? s[y] : nullptr, s[gy], {s[mean], s[inverse], s[scale], s[shift]}, s[w], true, epilogue,
+                        s[gx], s[gw], s[gb]);
   });
   if (on_cuda<Context> && !masked)
     c.library("cuDNN", [=](Context& context, const Set& s) {
@@ -104,7 +113,9 @@ void backward(Cases<Context>& cases, const BatchNormDims& d, const std::string& 
     const float* made_y = masked ? v[y] : nullptr;
     v.each(d.channels, gb, BiasGradientFormula<Real>{d.rows, d.channels, made_y, v[gy], kept_scale});
     v.each(d.channels, gw, ScaleGradientFormula<Real>{d.rows, d.channels, v[x], made_y, v[gy], v[mean], v[inverse], kept_scale});
-    v.each(n, gx, NormGradientFormula<Real>{d.rows, d.channels, v[x], made_y, v[gy], v[mean], v[inverse], v[scale], v.made(gw), v.made(gb), kept_scale});
+    v.each(n, gx,
+           NormGradientFormula<Real>{d.rows, d.channels, v[x], made_y, v[gy], v[mean], v[inverse], v[scale], v.made(gw), v.made(gb),
+                                     kept_scale});
   });
 }
 

@@ -50,7 +50,9 @@ void layer(Cases<Context>& cases, const std::string& name, const ConvSizes& d) {
     auto& c = cases.add("weight gradient" + of);
     const auto gy = c.input(out), x = c.input(in), w = c.scratch(filter), gw = c.output(filter), gb = c.output(d.o);
     c.flops = flops;
-    const auto run = [=](Context& context, const Set& s) { conv2d_backward(context, dims, s[x], s[gy], s[w], static_cast<float*>(nullptr), s[gw], s[gb]); };
+    const auto run = [=](Context& context, const Set& s) {
+      conv2d_backward(context, dims, s[x], s[gy], s[w], static_cast<float*>(nullptr), s[gw], s[gb]);
+    };
     c.native(run);
     by_libraries(c, run);
     c.naive([=]<class V>(V& v) {

@@ -17,7 +17,8 @@ struct ConvFormula {
   ConvSizes d;
   const float *x, *w, *bias;
   MICA_FUNCTION Real operator()(i64 i) const {
-    const int index = static_cast<int>(i), o = index % d.o, column = index / d.o % d.ow(), row = index / d.o / d.ow() % d.oh(), n = index / d.o / d.ow() / d.oh();
+    const int index = static_cast<int>(i), o = index % d.o, column = index / d.o % d.ow(), row = index / d.o / d.ow() % d.oh(),
+              n = index / d.o / d.ow() / d.oh();
     Real sum = Real(bias[o]);
     for (int u = 0; u < d.k; ++u)
       for (int v = 0; v < d.k; ++v) {
@@ -34,7 +35,8 @@ struct ConvDataGradientFormula {
   ConvSizes d;
   const float *gy, *w;
   MICA_FUNCTION Real operator()(i64 i) const {
-    const int index = static_cast<int>(i), c = index % d.c, column = index / d.c % d.w, row = index / d.c / d.w % d.h, n = index / d.c / d.w / d.h;
+    const int index = static_cast<int>(i), c = index % d.c, column = index / d.c % d.w, row = index / d.c / d.w % d.h,
+              n = index / d.c / d.w / d.h;
     Real sum = 0;
     for (int u = 0; u < d.k; ++u)
       for (int v = 0; v < d.k; ++v) {

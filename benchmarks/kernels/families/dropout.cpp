@@ -40,12 +40,15 @@ void dropout(Cases<Context>& cases) {
     if (on_cuda<Context>) {
       const auto reserve = c.template workspace<std::uint8_t>(n + 4096);  // cuDNN keeps its mask there: a bit or a byte a value
       c.library("cuDNN", [=](Context& context, const Set& s) {
-        if (dropout_reserve_bytes<float>(context, n) > n + 4096) throw Error("dropout: cuDNN wants a larger reserve; enlarge it in benchmarks/kernels/families/dropout.cpp");
+        if (dropout_reserve_bytes<float>(context, n) > n + 4096)
+          throw Error("dropout: cuDNN wants a larger reserve; enlarge it in benchmarks/kernels/families/dropout.cpp");
         (void)dropout_by_cudnn(context, n, GeneratedDropout{d.p, 1, 1}, s[x], s[y], s[reserve]);
       });
       c.implementations.back().judge = [=](const Set& before, const Set& after) { return judge_mask(n, d.p, before[x], after[y]); };
     }
-    c.naive([=]<class V>(V& v) { v.each(n, y, DropoutFormula<typename V::Real>{key, static_cast<std::uint32_t>(d.threshold()), d.scale(), v[x]}); });
+    c.naive([=]<class V>(V& v) {
+      v.each(n, y, DropoutFormula<typename V::Real>{key, static_cast<std::uint32_t>(d.threshold()), d.scale(), v[x]});
+    });
   }
   {
     auto& c = cases.add("uniform " + std::to_string(n));

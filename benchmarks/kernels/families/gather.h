@@ -23,8 +23,9 @@ struct BatchFormula {
     if (!(augmentation.rotation > 0)) return Real(normalised<float>(image(row, column), mean, std));
     const ImageTransform transform = draw(augmentation, key, index);
     const Rotation rotation = rotation_by(transform.angle);
-    const float value = transform.crop ? Rotated<Cropped<Bytes>>{{image, h, w, augmentation.crop}, h, w, rotation, augmentation.sampling}(row, column)
-                                       : Rotated<Bytes>{image, h, w, rotation, augmentation.sampling}(row, column);
+    const float value = transform.crop
+                            ? Rotated<Cropped<Bytes>>{{image, h, w, augmentation.crop}, h, w, rotation, augmentation.sampling}(row, column)
+                            : Rotated<Bytes>{image, h, w, rotation, augmentation.sampling}(row, column);
     return Real(normalised<float>(value, mean, std));
   }
 };

@@ -23,7 +23,9 @@ void forward(Cases<Context>& cases, i64 lines, i64 length, bool logarithm) {
   auto& c = cases.add((logarithm ? "log_softmax " : "softmax ") + shape({lines, length}));
   const auto x = c.input(lines * length, -5, 5), y = c.output(lines * length);
   const auto most = c.scratch(lines), sum = c.scratch(lines);
-  both(c, [=](Context& context, const Set& s) { logarithm ? log_softmax_forward(context, d, s[x], s[y]) : softmax_forward(context, d, s[x], s[y]); });
+  both(c, [=](Context& context, const Set& s) {
+    logarithm ? log_softmax_forward(context, d, s[x], s[y]) : softmax_forward(context, d, s[x], s[y]);
+  });
   c.naive([=]<class V>(V& v) {
     using Real = typename V::Real;
     v.each(lines, most, LineMaxFormula<Real>{length, v[x]});
@@ -36,7 +38,8 @@ template <class Context>
 void backward(Cases<Context>& cases, i64 lines, i64 length, bool logarithm) {
   const SoftmaxDims d{lines, length, 1};
   auto& c = cases.add((logarithm ? "log_softmax gradient " : "softmax gradient ") + shape({lines, length}));
-  const auto y = logarithm ? c.input(lines * length, -5, -1) : c.input(lines * length, 0, 1), gy = c.input(lines * length), gx = c.output(lines * length);
+  const auto y = logarithm ? c.input(lines * length, -5, -1) : c.input(lines * length, 0, 1), gy = c.input(lines * length),
+             gx = c.output(lines * length);
   const auto dot = c.scratch(lines);
   both(c, [=](Context& context, const Set& s) {
     logarithm ? log_softmax_backward(context, d, s[y], s[gy], s[gx]) : softmax_backward(context, d, s[y], s[gy], s[gx]);

@@ -1,5 +1,5 @@
-#include "../families.h"
 #include "reduction.h"
+#include "../families.h"
 
 #include <mica/kernels/reduce.h>
 
@@ -19,7 +19,8 @@ Region region(i64 size, i64 stride) {
 template <class Context>
 void sum_of(Cases<Context>& cases, i64 rows, i64 columns, bool lengthwise) {
   auto& c = cases.add(std::string(lengthwise ? "sum of rows " : "sum of columns ") + shape({rows, columns}));
-  const i64 kept = lengthwise ? rows : columns, reduced = lengthwise ? columns : rows, step = lengthwise ? columns : 1, stride = lengthwise ? 1 : columns;
+  const i64 kept = lengthwise ? rows : columns, reduced = lengthwise ? columns : rows, step = lengthwise ? columns : 1,
+            stride = lengthwise ? 1 : columns;
   const auto x = c.input(rows * columns), y = c.output(kept);
   c.flops = static_cast<double>(rows * columns);
   c.native([=](Context& context, const Set& s) { sum(context, region(kept, step), region(reduced, stride), 1.0, s[x], s[y]); });
