@@ -5,6 +5,7 @@
 
 #include "case.h"
 
+#include <algorithm>
 #include <csignal>
 
 namespace mica::bench {

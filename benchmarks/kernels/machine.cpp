@@ -8,6 +8,8 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <ctime>
 #include <fstream>
 #include <thread>
 

@@ -8,7 +8,9 @@
 #include <mica/core/random.h>
 #include <mica/layers/dropout.h>
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 
 namespace mica::bench::families {
 
