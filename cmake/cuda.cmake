@@ -101,6 +101,14 @@ function(mica_use_libraries target)
   endif()
 endfunction()
 
+# Kernels of the target are compiled by nvcc.
+function(mica_compile_kernels target)
+  # No contraction, as on the CPU: what must give the same bits on both spells its multiply-adds.
+  set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS
+    "--fmad=false;--expt-relaxed-constexpr;-Xcompiler=-Wall,-Wextra")
+  set_target_properties(${target} PROPERTIES CUDA_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/cmake/nvcc-resources)
+endfunction()
+
 # Adds the backend's sources to the library.
 function(mica_add_cuda target)
   file(GLOB kernels CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu)
@@ -113,10 +121,7 @@ function(mica_add_cuda target)
     target_include_directories(${target} SYSTEM PRIVATE ${MICA_NVTX_INCLUDE})
   endif()
   if(MICA_CUDA_BACKEND STREQUAL "nvcc")
-    # No contraction, as on the CPU: what must give the same bits on both spells its multiply-adds.
-    set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS
-      "--fmad=false;--expt-relaxed-constexpr;-Xcompiler=-Wall,-Wextra")
-    set_target_properties(${target} PROPERTIES CUDA_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/cmake/nvcc-resources)
+    mica_compile_kernels(${target} ${kernels})
     target_link_libraries(${target} PUBLIC CUDA::cudart_static)
   else()
     mica_add_emulator(${target} "${kernels}")

@@ -25,6 +25,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     std::strcpy(properties->name, "emulated");
     properties->major = 9, properties->multiProcessorCount = 4, properties->warpSize = 32, properties->maxThreadsPerBlock = 1024;
     properties->totalGlobalMem = runtime().options.device_bytes, properties->sharedMemPerBlock = std::size_t{48} << 10;
+    properties->l2CacheSize = 64 << 10;
     return cudaSuccess;
   });
 }
@@ -46,6 +47,10 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
         return *value = properties.warpSize, cudaSuccess;
       case cudaDevAttrMaxSharedMemoryPerBlock:
         return *value = static_cast<int>(properties.sharedMemPerBlock), cudaSuccess;
+      case cudaDevAttrL2CacheSize:
+        return *value = properties.l2CacheSize, cudaSuccess;
+      case cudaDevAttrClockRate:
+        return *value = 1'000'000, cudaSuccess;  // kHz
       default:
         report("device attribute %d is not emulated", static_cast<int>(attribute));
         return cudaErrorInvalidValue;

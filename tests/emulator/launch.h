@@ -24,7 +24,7 @@ cudaError_t launch(cudaStream_t stream, const char* name, void (*kernel)(P...), 
                    std::type_identity_t<P>... arguments) {
   if (!valid(grid, block, dynamic_bytes)) return refuse_call(cudaErrorInvalidConfiguration);
   std::vector<Buffer> buffers;
-  const auto note = [&](const auto& argument) {
+  [[maybe_unused]] const auto note = [&](const auto& argument) {
     if constexpr (std::is_pointer_v<std::decay_t<decltype(argument)>>)
       if (argument) buffers.push_back({argument, 1});
   };

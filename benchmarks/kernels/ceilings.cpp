@@ -1,0 +1,133 @@
+#include "ceilings.h"
+
+#include "clock.h"
+#include "machine.h"
+
+#include <algorithm>
+
+#ifdef MICA_CUDA
+#include "ceilings_cuda.h"
+#endif
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace mica::bench {
+namespace {
+
+// The shortest of a few: a ceiling is what is possible.
+template <class Context, class F>
+double least_seconds(Context& context, int repeats, const F& f) {
+  f();
+  double least = microseconds(context, f);
+  for (int k = 1; k < repeats && !interrupted; ++k) least = std::min(least, microseconds(context, f));
+  return least * 1e-6;
+}
+
+// ---- multiply-adds of a CPU thread: twelve chains hide the latency of four cycles on two units and more ----
+
+constexpr int chains = 12;
+using Chain = float (*)(i64 times);
+
+float plain_chains(i64 times) {
+  float a[chains] = {};
+  for (i64 k = 0; k < times; ++k)
+    for (float& v : a) v = v * 0.999F + 1e-3F;
+  float sum = 0;
+  for (const float v : a) sum += v;
+  return sum;
+}
+#if defined(__x86_64__)
+__attribute__((target("avx512f"))) float avx512_chains(i64 times) {
+  __m512 a[chains];
+  for (int c = 0; c < chains; ++c) a[c] = _mm512_set1_ps(static_cast<float>(c));
+  const __m512 by = _mm512_set1_ps(0.999F), plus = _mm512_set1_ps(1e-3F);
+  for (i64 k = 0; k < times; ++k)
+#pragma GCC unroll 12
+    for (int c = 0; c < chains; ++c) a[c] = _mm512_fmadd_ps(a[c], by, plus);
+  float sum = 0;
+  for (int c = 0; c < chains; ++c) sum += _mm512_cvtss_f32(a[c]);
+  return sum;
+}
+__attribute__((target("avx2,fma"))) float avx2_chains(i64 times) {
+  __m256 a[chains];
+  for (int c = 0; c < chains; ++c) a[c] = _mm256_set1_ps(static_cast<float>(c));
+  const __m256 by = _mm256_set1_ps(0.999F), plus = _mm256_set1_ps(1e-3F);
+  for (i64 k = 0; k < times; ++k)
+#pragma GCC unroll 12
+    for (int c = 0; c < chains; ++c) a[c] = _mm256_fmadd_ps(a[c], by, plus);
+  float sum = 0;
+  for (int c = 0; c < chains; ++c) sum += _mm256_cvtss_f32(a[c]);
+  return sum;
+}
+#endif
+
+double flop_rate(Cpu& cpu, Chain chain, int lanes, i64 times) {
+  const double seconds = least_seconds(cpu, 9, [&] {
+    kernels::parallel_for(cpu, cpu.threads(), 1, [&](i64 begin, i64 end) {
+      for (i64 thread = begin; thread < end; ++thread) {
+        volatile float sink = chain(times);
+        (void)sink;
+      }
+    });
+  });
+  return 2.0 * chains * lanes * static_cast<double>(times) * cpu.threads() / seconds;
+}
+
+}  // namespace
+
+Ceilings measure_ceilings(Cpu& cpu, const Options& options) {
+  Ceilings ceilings;
+  const std::size_t bytes = options.sizes == "small" ? std::size_t{32} << 20 : std::max(2 * last_cache_bytes(cpu), std::size_t{256} << 20);
+  const Arena from(Device::cpu(), bytes), to(Device::cpu(), bytes);
+  const auto copy = [&](i64 begin, i64 end) {
+    std::memcpy(to.base() + begin * 4096, from.base() + begin * 4096, static_cast<std::size_t>(end - begin) * 4096);
+  };
+  const i64 pages = static_cast<i64>(bytes / 4096);
+  kernels::parallel_for(cpu, static_cast<i64>(bytes / 4), 1 << 20, [&](i64 begin, i64 end) {
+    for (i64 i = begin; i < end; ++i) reinterpret_cast<float*>(from.base())[i] = static_cast<float>(i & 0xffff);
+  });
+  ceilings.copy_bandwidth = 2 * static_cast<double>(bytes) / least_seconds(cpu, 7, [&] { kernels::parallel_for(cpu, pages, 1, copy); });
+
+  constexpr i64 times = 2'000'000;
+  ceilings.flops = flop_rate(cpu, plain_chains, 1, times / 16);
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    ceilings.flops = std::max(ceilings.flops, flop_rate(cpu, avx2_chains, 8, times));
+  if (__builtin_cpu_supports("avx512f")) ceilings.flops = std::max(ceilings.flops, flop_rate(cpu, avx512_chains, 16, times));
+#endif
+  return ceilings;
+}
+
+#ifdef MICA_CUDA
+Ceilings measure_ceilings(Cuda& cuda, const Options& options) {
+  Ceilings ceilings;
+  const bool tiny = options.sizes == "small";
+  const std::size_t bytes = tiny ? std::size_t{1} << 16 : std::size_t{1} << 30;
+  {
+    const Arena from(device_of(cuda), bytes), to(device_of(cuda), bytes);
+    kernels::check(cudaMemsetAsync(from.base(), 0x3f, bytes, cuda.stream().get()), "filling device memory");
+    const double by_kernel = least_seconds(cuda, 9, [&] { copy_all(cuda, bytes, from.base(), to.base()); });
+    const double by_runtime = least_seconds(cuda, 9, [&] {
+      kernels::check(cudaMemcpyAsync(to.base(), from.base(), bytes, cudaMemcpyDeviceToDevice, cuda.stream().get()),
+                     "copying on the device");
+    });
+    ceilings.copy_bandwidth = 2 * static_cast<double>(bytes) / std::min(by_kernel, by_runtime);
+  }
+  const Arena sink(device_of(cuda), 256);
+  double flops = 0;
+  const double seconds =
+      least_seconds(cuda, 9, [&] { flops = multiply_add_all(cuda, tiny ? 2 : 20000, reinterpret_cast<float*>(sink.base())); });
+  ceilings.flops = flops / seconds;
+  const int launches = tiny ? 4 : 2000;
+  ceilings.launch = least_seconds(cuda, 5,
+                                  [&] {
+                                    for (int k = 0; k < launches; ++k) empty_kernel(cuda);
+                                  }) /
+                    launches;
+  return ceilings;
+}
+#endif
+
+}  // namespace mica::bench

@@ -1,0 +1,63 @@
+// Microseconds of work on a backend's own clock, and the memory that cases run in.
+#pragma once
+
+#include "case.h"
+
+#include <mica/core/device.h>
+#include <mica/core/memory.h>
+
+#include <chrono>
+
+#ifdef MICA_CUDA
+#include <mica/kernels/cuda/context.h>
+#endif
+
+namespace mica::bench {
+
+inline Device device_of(Cpu&) { return Device::cpu(); }
+
+template <class F>
+double microseconds(Cpu&, const F& f) {
+  const auto start = std::chrono::steady_clock::now();
+  f();
+  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
+}
+
+#ifdef MICA_CUDA
+inline Device device_of(Cuda& cuda) { return Device::cuda(cuda.device()); }
+
+// Between two events of the stream; the device is idle before.
+template <class F>
+double microseconds(Cuda& cuda, const F& f) {
+  using kernels::check;
+  kernels::Owned<cudaEvent_t, cudaEventDestroy> begin, end;
+  check(cudaEventCreateWithFlags(begin.out(), cudaEventDefault), "making an event");
+  check(cudaEventCreateWithFlags(end.out(), cudaEventDefault), "making an event");
+  synchronize(device_of(cuda));
+  check(cudaEventRecord(begin.get(), cuda.stream().get()), "recording an event");
+  f();
+  check(cudaEventRecord(end.get(), cuda.stream().get()), "recording an event");
+  synchronize(device_of(cuda));
+  float milliseconds = 0;
+  check(cudaEventElapsedTime(&milliseconds, begin.get(), end.get()), "reading the time between events");
+  return static_cast<double>(milliseconds) * 1e3;
+}
+#endif
+
+// Device memory of its own, given back at its end.
+class Arena {
+ public:
+  Arena(Device device, std::size_t bytes) : device_(device), bytes_(bytes), base_(static_cast<std::byte*>(allocate(device, bytes))) {}
+  ~Arena() { deallocate(device_, base_, bytes_); }
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+  std::byte* base() const { return base_; }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  Device device_;
+  std::size_t bytes_;
+  std::byte* base_;
+};
+
+}  // namespace mica::bench

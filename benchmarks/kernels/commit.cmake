@@ -1,0 +1,10 @@
+# Writes OUT, a header with the commit of SOURCE, when it is another than before: cmake -DSOURCE=… -DOUT=… -P commit.cmake
+find_program(GIT git)
+set(commit "")
+if(GIT)
+  execute_process(COMMAND ${GIT} -C ${SOURCE} describe --always --dirty --exclude=* --abbrev=12 OUTPUT_VARIABLE commit ERROR_QUIET OUTPUT_STRIP_TRAILING_WHITESPACE)
+endif()
+if(NOT commit)
+  set(commit unknown)
+endif()
+file(CONFIGURE OUTPUT ${OUT} CONTENT "#define MICA_COMMIT \"${commit}\"\n" @ONLY)

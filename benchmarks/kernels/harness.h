@@ -1,0 +1,73 @@
+// Runs cases by the protocol of docs/performance.md: each implementation is checked against the f64 reference, warmed up, and timed
+// in rounds in which the implementations take turns, warm (the same buffers again) and cold (around sets of buffers that together
+// are larger than the last cache). CUDA events on a GPU, the steady clock on the CPU.
+#pragma once
+
+#include "case.h"
+
+#include <algorithm>
+#include <csignal>
+
+namespace mica::bench {
+
+struct Options {
+  std::string device = "auto", filter, sizes = "network", json;
+  bool list = false, validate = false, figures = false, plant_error = false;
+  int threads = 0, repeats = 7;  // repeats ≥ 5
+  double group_ms = 10;          // what is timed at once: as many calls as take this long
+};
+
+// Microseconds a call: the median of the repeats, their quartiles and extremes.
+struct Timing {
+  double median, low, high, least, most;
+  i64 calls;      // in each repeat
+  int disturbed;  // repeats in which other programs took a processor, though they were tried again
+};
+Timing timing_of(std::vector<double> microseconds, i64 calls, int disturbed);
+
+struct Measured {
+  std::string implementation;
+  std::string skipped;  // why it was not run, or nothing
+  double error = 0, bound = 0;
+  bool valid = false;
+  std::optional<Timing> warm, cold;
+};
+
+struct CaseResult {
+  std::string family, name;
+  double bytes, flops;
+  std::vector<Measured> measured;
+};
+
+struct Ceilings {
+  double copy_bandwidth = 0;  // bytes read and written a second
+  double flops = 0;           // of f32 multiply-adds, two each, a second
+  double launch = 0;          // seconds from one empty kernel to the next; CUDA only
+  // The least seconds a case can take.
+  double floor(const CaseResult& c) const { return std::max(c.bytes / copy_bandwidth, c.flops / flops); }
+  bool by_bytes(const CaseResult& c) const { return c.bytes / copy_bandwidth >= c.flops / flops; }
+};
+
+struct Report {
+  Options options;
+  std::optional<Ceilings> ceilings;
+  std::vector<CaseResult> cases;
+  bool interrupted = false;
+  double seconds = 0;             // that measuring took
+  long involuntary_switches = 0;  // meanwhile (machine.h)
+};
+
+// All cases of all families.
+template <class Context>
+Cases<Context> every_case(const std::string& sizes);
+
+// A case is looked for by a part of "family/name", or by a regular expression. Throws Error where nothing fits.
+bool selects(const std::string& filter, const std::string& name);
+
+extern volatile std::sig_atomic_t interrupted;  // set by Ctrl-C: what was measured is kept
+
+// Says each case on stderr. Report.cases is filled as it goes.
+template <class Context>
+void run(Context& context, Report& report);
+
+}  // namespace mica::bench

@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# The program microbench from outside: it checks every kernel, sees a wrong one, names its cases, and refuses bad options. Nothing is
+# timed but one case.
+# usage: microbench_test.sh MICROBENCH BACKEND SOURCE      (BACKEND: nvcc, emulator, or empty)
+set -uo pipefail
+program=$1 backend=$2 source=$3 compare=$3/benchmarks/compare.py
+source "$(dirname "$0")/checks.sh"
+
+run() { "$program" "$@" >out 2>err; status=$?; }
+fails() { # TEXT ARGUMENT...: ends with a status of its own, says TEXT on stderr, and nothing on stdout
+  local text=$1; shift
+  run "$@"
+  check "$*" "[ $status -gt 0 ] && [ $status -lt 126 ] && grep -qF -- \"\$text\" err && [ ! -s out ]"
+}
+device=cpu
+[ "$backend" != emulator ] || device=cuda
+
+# ---- every kernel is right, and a wrong result is seen ----
+run --device $device --validate --sizes small --json all.json
+check "every kernel is right" '[ $status = 0 ] && grep -qE "^[0-9]+ implementations of [0-9]+ cases checked, 0 wrong$" err && [ "$(grep -c "native | right within" out)" -gt 40 ]'
+run --device $device --validate --sizes small --filter elementwise/relu --plant-error
+check "a wrong result is seen" '[ $status = 1 ] && grep -q "elementwise/relu 1003: native is wrong: its error is" err && grep -q "| native | wrong by" out'
+for family in elementwise broadcast reduction copy matmul conv2d batch_norm dropout pool loss optimizer gather step; do
+  check "$family is there" "grep -q '^| $family/' out || grep -q '\"family\": \"$family\"' all.json"
+done
+check "JSON" 'python3 - all.json <<"PYTHON"
+import json, sys
+r = json.load(open(sys.argv[1]))
+assert r["program"] == "microbench" and r["schema"] == 1 and r["validated_only"] and not r["interrupted"], r
+assert r["commit"] and r["date"].endswith("Z") and r["ceilings"] is None and r["sizes"] == "small"
+for c in r["cases"]:
+  assert c["bytes"] > 0 and c["flops"] >= 0
+  for i in c["implementations"]:
+    assert "skipped" in i or (i["valid"] and 0 <= i["error"] <= i["bound"] and i["cold"] is None and i["warm"] is None), (c["name"], i)
+PYTHON'
+
+# ---- a timed case ----
+run --device $device --sizes small --filter "^reduction/sum of rows" --repeats 5 --json timed.json
+check "times" '[ $status = 0 ] && [ "$(grep -c "reduction/sum of rows" out)" = 2 ]'
+if [ $device = cuda ]; then
+  check "an emulated device has no times" 'grep -q "An emulated device: its times say nothing" out && ! grep -q median_us timed.json'
+else
+  check "figures" 'python3 - timed.json <<"PYTHON"
+import json, sys
+r = json.load(open(sys.argv[1]))
+assert r["ceilings"]["copy_gb_s"] > 0 and r["ceilings"]["fma_gflop_s"] > 0 and r["threads"] > 0
+for i in r["cases"][0]["implementations"]:
+  for way in "cold", "warm":
+    t = i[way]
+    assert t["repeats"] == 5 and t["min_us"] <= t["low_us"] <= t["median_us"] <= t["high_us"] <= t["max_us"] and t["percent_of_ceiling"] > 0, t
+PYTHON'
+  check "nothing changed beside itself" 'python3 "$compare" timed.json timed.json >out && grep -q "^0 slower" out && grep -q "^4 of 4 the same" out'
+  "$program" --device cpu --sizes small --filter reduction --repeats 200 --json cut.json >out 2>err & running=$!
+  for _ in $(seq 100); do grep -q "^reduction/" err && break; sleep 0.1; done
+  kill -INT $running; wait $running; status=$?
+  check "Ctrl-C keeps what was measured" '[ $status = 130 ] && grep -q "\"interrupted\": true" cut.json && grep -q "; interrupted, the rest was not measured" err && python3 -m json.tool cut.json >/dev/null'
+fi
+
+# ---- names ----
+run --device $device --list --sizes network
+check "--list" '[ $status = 0 ] && [ "$(wc -l <out)" -gt 60 ] && grep -q "^conv2d/forward c2 128x26x26x16 to 16, 3x3  .* FLOP: native " out && [ ! -s err ]'
+run --device $device --list --filter "conv2d/(data|weight) gradient c3"
+check "a regular expression" '[ $status = 0 ] && [ "$(wc -l <out)" = 2 ]'
+
+# ---- bad options ----
+fails "--filter nothing-like-it: no case of --sizes network fits; --list shows them" --filter nothing-like-it
+fails "--filter *(: neither a part of a case's name nor a regular expression" --filter "*("
+fails "--device: tpu not in {auto,cpu,cuda}" --device tpu
+fails "--sizes: huge not in {small,network,large}" --sizes huge
+fails "--repeats: Value 4 not in range" --repeats 4
+fails "no/where: cannot be written" --device $device --validate --sizes small --filter elementwise/relu --json no/where
+if [ -z "$backend" ]; then
+  fails "use Device::cpu()" --device cuda
+  fails "this build has no CUDA kernels" --static
+fi
+
+# ---- static_figures.py ----
+if [ "$backend" = nvcc ]; then
+  python3 "$source/benchmarks/static_figures.py" "$(dirname "$program")/../.." --file softmax >out 2>err; status=$?
+  check "static figures" '[ $status = 0 ] && grep -qE "^\| softmax \| .*float> \| [0-9]+ \| 0 \| [0-9]+ \| [0-9]+% \|" out && grep -q "^| conv2d/forward c2 " out && ! grep -qE "[0-9] (µs|ms)" out'
+else
+  python3 "$source/benchmarks/static_figures.py" . >out 2>err; status=$?
+  check "static figures need nvcc's report" '[ $status = 1 ] && grep -q "no .resources files of kernels under" err && [ ! -s out ]'
+fi
+
+# ---- compare.py: spread, speed, refusals ----
+report() { # DEVICE LOW MEDIAN HIGH
+  echo "{\"program\": \"microbench\", \"schema\": 1, \"device\": {\"name\": \"$1\"}, \"threads\": 2, \"sizes\": \"network\", \"commit\": \"c\", \"date\": \"d\",
+ \"cases\": [{\"family\": \"f\", \"name\": \"n\", \"implementations\": [{\"name\": \"native\", \"cold\": {\"low_us\": $2, \"median_us\": $3, \"high_us\": $4}, \"warm\": null}]}]}"
+}
+report A 9 10 11 >before
+report A 10.5 12 13 >within
+report A 19 20 21 >slower
+report A 4 5 6 >faster
+report B 9 10 11 >other
+compares() { # STATUS TEXT FILE...
+  local expected=$1 text=$2; shift 2
+  python3 "$compare" "$@" >out 2>err; status=$?
+  check "compare.py $*" "[ $status = $expected ] && cat out err | grep -qF -- \"\$text\""
+}
+compares 0 "1 of 1 the same" before within
+compares 1 "| f/n | native | cold | 10 (9 to 11) | 20 (19 to 21) | 0.50 |" before slower
+compares 0 "| f/n | native | cold | 10 (9 to 11) | 5 (4 to 6) | 2.00 |" before faster
+compares 2 "device differ: A in before, B in other; --any-device compares them" before other
+compares 0 "1 of 1 the same" before other --any-device
+compares 2 "nowhere: No such file" before nowhere
+echo '{}' >empty
+compares 2 "empty: not written by microbench" before empty
+
+checked
