@@ -41,7 +41,7 @@ train: setup
 
 test: setup
 	$(MAKE) all
-	ctest --test-dir build/release --output-on-failure
+	ctest --test-dir build/release --output-on-failure --parallel $(JOBS)
 ifneq ($(CUDA_HEADERS),)
 	$(MAKE) emulated
 	ctest --test-dir build/emulated --output-on-failure --parallel $(JOBS)

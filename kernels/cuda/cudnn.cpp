@@ -49,6 +49,17 @@ const SharedLibrary& load() {
   static const SharedLibrary library{wanted.c_str(), "libcudnn.so", newer.c_str(), older.c_str()};
   return library;
 }
+
+// What the functions of our version are in. Where one is missing, cuDNN ends the program, cudnnGetVersion too.
+std::string why_incomplete() {
+  static const std::string why = []() -> std::string {
+    if (load().file() != fmt::format("libcudnn.so.{}", CUDNN_MAJOR)) return {};
+    std::vector<std::string> parts;
+    for (const char* part : {"graph", "ops", "cnn"}) parts.push_back(fmt::format("libcudnn_{}.so.{}", part, CUDNN_MAJOR));
+    return load().why_incomplete(parts);
+  }();
+  return why;
+}
 #endif
 
 // 91900 is 9.19.0; before version 9, 8902 was 8.9.2.
@@ -62,6 +73,7 @@ std::string why_not_version(std::size_t version) {
 std::string why_not() {
 #ifndef MICA_CUDA_EMULATED
   if (!load().loaded()) return fmt::format("cuDNN was not found: {}", load().reason());
+  if (!why_incomplete().empty()) return fmt::format("cuDNN is not whole: {}; install all of cuDNN {}", why_incomplete(), CUDNN_MAJOR);
 #endif
   try {
     const std::string version = why_not_version(MICA_CUDNN_CALL(cudnnGetVersion)());

@@ -2,6 +2,7 @@
 #include <mica/kernels/error.h>
 
 #include <dlfcn.h>
+#include <link.h>
 
 namespace mica::kernels {
 
@@ -14,6 +15,16 @@ SharedLibrary::SharedLibrary(std::initializer_list<const char*> files) {
     }
     if (reason_.empty()) reason_ = dlerror();
   }
+}
+
+std::string SharedLibrary::why_incomplete(const std::vector<std::string>& parts) const {
+  const link_map* map = nullptr;
+  std::string folder;
+  if (dlinfo(handle_, RTLD_DI_LINKMAP, &map) == 0) folder = map->l_name;
+  folder.resize(folder.rfind('/') + 1);  // or empties it
+  for (const std::string& part : parts)
+    if (!dlopen((folder + part).c_str(), RTLD_LAZY | RTLD_LOCAL) && !dlopen(part.c_str(), RTLD_LAZY | RTLD_LOCAL)) return dlerror();
+  return {};
 }
 
 void* SharedLibrary::find(const char* function) const {

@@ -3,6 +3,7 @@
 
 #include <initializer_list>
 #include <string>
+#include <vector>
 
 // MICA_LIBRARY_CALL(library, cudnnCreate)(&handle): its function of this name, looked up once. The emulated build has functions of its
 // own (tests/emulator).
@@ -24,7 +25,11 @@ class SharedLibrary {
   explicit SharedLibrary(std::initializer_list<const char*> files);
 
   bool loaded() const { return handle_; }
+  const std::string& file() const { return file_; }  // which of them it is
   const std::string& reason() const { return reason_; }  // the loader's words about the first file, where none was loaded
+
+  // Empty where these files too can be loaded, from its folder or from where the system's loader looks; otherwise the loader's words.
+  std::string why_incomplete(const std::vector<std::string>& parts) const;
 
   // Where a function lies; throws CudaError where the library has none of this name.
   void* find(const char* function) const;

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#ifdef MICA_CUDA_EMULATED
+#if defined(MICA_CUDA_EMULATED) && defined(MICA_CUDNN)
 #include "../emulator/cudnn.h"
 #endif
 
@@ -39,7 +39,7 @@ const std::map<std::string, const char*> functions{
     {"avg_pool2d", "cudnnPoolingForward"},      {"adaptive_avg_pool2d", "cudnnPoolingForward"},
     {"global_avg_pool", "cudnnPoolingForward"}, {"batch_norm", "cudnnBatchNormalizationForwardTraining"}};
 
-#ifdef MICA_CUDA_EMULATED
+#if defined(MICA_CUDA_EMULATED) && defined(MICA_CUDNN)
 long calls(const std::string& op) { return emulator::cudnn_calls(functions.at(op)); }
 #endif
 
@@ -98,7 +98,7 @@ TEST_CASE("a gradient of dropout goes through the mask that its own call drew", 
   CHECK_FALSE(same_bits(dropout(x.detach(), 0.6, true, {}).to(Device::cpu()), first.to(Device::cpu())));  // nor did it start anew
 }
 
-#ifdef MICA_CUDA_EMULATED
+#if defined(MICA_CUDA_EMULATED) && defined(MICA_CUDNN)
 
 TEST_CASE("the policy decides whether cuDNN is asked", "[cuda][ops][cudnn]") {
   if (no_cudnn()) return;

@@ -12,8 +12,11 @@ expect() { # what, a regular expression, what was said
 
 # Every name by which a library is asked for, as a copy of one file.
 plant() { # library file
+  local version part
   rm -rf "$work/planted" && mkdir "$work/planted"
-  for version in "" .7 .8 .9 .10 .11 .12 .13 .14 .15; do cp "$2" "$work/planted/$1.so$version"; done
+  for version in "" .7 .8 .9 .10 .11 .12 .13 .14 .15; do
+    for part in "" _graph _ops _cnn; do cp "$2" "$work/planted/$1$part.so$version"; done
+  done
 }
 ask() { LD_LIBRARY_PATH=$work/planted "$program" --libraries 2>&1; }
 library() { echo "$1" >"$work/library.cpp" && "$compiler" -shared -fPIC -o "$work/library" "$work/library.cpp"; }
@@ -31,12 +34,18 @@ nvcc)
   expect "another cuDNN" "^cuDNN: this build is made for cuDNN [0-9.]+, and cuDNN 8.9 is what was found; install version [0-9]+$" "$(ask)"
   library '' && plant libcudnn "$work/library"
   expect "a function of cuDNN is missing" "^cuDNN: cuDNN does not tell its version: cudnnGetVersion is not in libcudnn.so.[0-9]+; install a newer version of it$" "$(ask)"
+  for part in graph ops cnn; do
+    plant libcudnn "$work/library"
+    for file in "$work"/planted/libcudnn_$part.so*; do cp "$work/garbage" "$file"; done
+    expect "a part of cuDNN is broken" "^cuDNN: cuDNN is not whole: .*libcudnn_$part.so.[0-9]+: file too short; install all of cuDNN [0-9]+$" "$(ask)"
+  done
   plant libcudnn "$work/garbage"
   expect "a broken file of cuDNN" "^cuDNN: cuDNN was not found: .*libcudnn.so.[0-9]+: file too short$" "$(ask)" ;;
 emulator)
-  expect "another version" "^cuBLAS: cuBLAS was found in version 7, but" "$(EMULATOR_CUBLAS_MAJOR=7 ask)"
-  expect "the emulated one" "^cuBLAS: can be used$" "$("$program" --libraries 2>&1)"
-  expect "the emulated cuDNN" "^cuDNN: can be used$" "$("$program" --libraries 2>&1)" ;;
+  without="this build .*header was not found.*"  # then the emulator has none
+  expect "another version" "^cuBLAS: (cuBLAS was found in version 7, but|$without)" "$(EMULATOR_CUBLAS_MAJOR=7 ask)"
+  expect "the emulated one" "^cuBLAS: (can be used|$without)$" "$("$program" --libraries 2>&1)"
+  expect "the emulated cuDNN" "^cuDNN: (can be used|$without)$" "$("$program" --libraries 2>&1)" ;;
 *) expect "no CUDA" "^cuBLAS: this build of Mica has the CPU backend only$" "$(ask)"
   expect "no CUDA" "^cuDNN: this build of Mica has the CPU backend only$" "$(ask)" ;;
 esac
