@@ -17,6 +17,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
@@ -75,15 +76,15 @@ void declare(CLI::App& app, Options& o) {
   app.add_flag("--no-shuffle", o.no_shuffle, "images in the file's order");
   app.add_flag("--no-augment", o.no_augment, "images as they are");
   app.add_option("--dropout", o.dropout, "probability to drop, for every dropout layer")->check(finite(0, 1));
-  auto* graph = app.add_flag("--graph{1}", o.graph, "on CUDA: record a training step, or N with --graph=N, and replay it; losses are read once an epoch");
-  graph->check(finite(0, 1000));
+  app.add_flag("--graph{1}", o.graph, "on CUDA: record a training step, or N with --graph=N, and replay it; losses are read once an epoch")
+      ->check(finite(0, 1000));  // 0, its default, goes through this check too in newer versions of CLI11
   app.add_option("--weights", o.weights, "safetensors file to start from");
   app.add_option("--save", o.save, "safetensors file for the weights, replaced whole after every epoch and at the end");
   auto* log = app.add_option("--log", o.log, "CSV file, a row an epoch");
   auto* log_steps = app.add_option("--log-steps", o.log_steps, "CSV file, a row a step");
   app.add_flag("--summary", o.summary, "print the network's layers and stop");
   app.add_flag("--list", o.list, "print all networks and stop");
-  auto* eval = app.add_flag("--eval", o.eval, "evaluate on the test set instead of training")->excludes(log)->excludes(log_steps)->excludes(graph);
+  auto* eval = app.add_flag("--eval", o.eval, "evaluate on the test set instead of training")->excludes(log)->excludes(log_steps);
   app.add_flag("--memory", o.memory, "report what a training step keeps in memory, by layer")->excludes(eval);
   app.add_flag("--quiet", o.quiet, "print the result only");
 }
@@ -179,7 +180,7 @@ int train(Sequential& network, const networks::Recipe& recipe, const Options& o,
           training::Progress& progress, Saved& saved) {
   training::Logs logs(o.log, o.log_steps);
   const training::Settings settings{o.epochs.value_or(recipe.epochs), o.batch_size.value_or(recipe.batch_size), o.lr.value_or(recipe.lr),
-                                    !o.no_shuffle, o.no_augment ? Augmentation{} : recipe.augmentation, dtype, o.max_steps, o.graph, o.memory,
+                                    !o.no_shuffle, o.no_augment ? Augmentation{} : recipe.augmentation, dtype, o.max_steps, std::max(o.graph, 0), o.memory,
                                     [&](int epoch, std::int64_t steps) { save(network, o, progress, saved, steps, fmt::format("after epoch {}", epoch)); }};
   const ImageSet train_set = digits.train.to(device), test_set = digits.test.to(device);
   std::signal(SIGINT, on_interrupt);
@@ -218,7 +219,8 @@ int run(const Options& o, Saved& saved) {
   manual_seed(o.seed);
   const DType dtype = o.dtype == "f64" ? DType::f64 : DType::f32;
   const Place place = choose_device(o.device);
-  if (o.graph && place.device == Device::cpu())
+  if (o.graph > 0 && o.eval) throw Error("--graph: records training steps, and --eval does none; leave one of them out");
+  if (o.graph > 0 && place.device == Device::cpu())
     throw Error(fmt::format("--graph: expected a CUDA device, got {}; leave --graph out, there is nothing to gain by it", place.description));
   check(o);
   Sequential network = make_network(entry, o, dtype);

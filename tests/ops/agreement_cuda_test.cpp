@@ -78,7 +78,7 @@ std::map<std::string, int> work_of(const Check& check, const Wanted& wanted, boo
 // kernels where the automatic choice was not that.
 template <class Check>
 void under_every_policy(const Check& check, bool (*fits)(const OpCase&) = every_case) {
-  const bool counts = library_work() >= 0 && !std::getenv("MICA_CASE");
+  const bool counts = library_work() >= 0 && !std::getenv("MICA_CASE") && why_no_cublas().empty() && why_no_cudnn().empty();
   std::map<std::string, int> automatic = work_of(check, [](const std::string&) { return true; }, fits);
   {
     const Chosen scope(Policy::native);
