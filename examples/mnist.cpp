@@ -180,7 +180,7 @@ int train(Sequential& network, const networks::Recipe& recipe, const Options& o,
           training::Progress& progress, Saved& saved) {
   training::Logs logs(o.log, o.log_steps);
   const training::Settings settings{o.epochs.value_or(recipe.epochs), o.batch_size.value_or(recipe.batch_size), o.lr.value_or(recipe.lr),
-                                    !o.no_shuffle, o.no_augment ? Augmentation{} : recipe.augmentation, dtype, o.max_steps, std::max(o.graph, 0), o.memory,
+                                    !o.no_shuffle, o.no_augment ? Augmentation{} : recipe.augmentation, dtype, o.max_steps, o.graph, o.memory,
                                     [&](int epoch, std::int64_t steps) { save(network, o, progress, saved, steps, fmt::format("after epoch {}", epoch)); }};
   const ImageSet train_set = digits.train.to(device), test_set = digits.test.to(device);
   std::signal(SIGINT, on_interrupt);
@@ -219,8 +219,8 @@ int run(const Options& o, Saved& saved) {
   manual_seed(o.seed);
   const DType dtype = o.dtype == "f64" ? DType::f64 : DType::f32;
   const Place place = choose_device(o.device);
-  if (o.graph > 0 && o.eval) throw Error("--graph: records training steps, and --eval does none; leave one of them out");
-  if (o.graph > 0 && place.device == Device::cpu())
+  if (o.graph && o.eval) throw Error("--graph: records training steps, and --eval does none; leave one of them out");
+  if (o.graph && place.device == Device::cpu())
     throw Error(fmt::format("--graph: expected a CUDA device, got {}; leave --graph out, there is nothing to gain by it", place.description));
   check(o);
   Sequential network = make_network(entry, o, dtype);
@@ -254,6 +254,7 @@ int main(int argc, char** argv) {
   Saved saved;
   try {
     app.parse(argc, argv);
+    options.graph = std::max(options.graph, 0);  // CLI11 takes a flag's 0 for "not", and counts it as -1
     return run(options, saved);
   } catch (const CLI::CallForHelp&) {
     fmt::print("{}", app.help());

@@ -183,6 +183,13 @@ struct Cases {
 
 template <class Context> inline constexpr bool on_cuda = !std::is_same_v<Context, Cpu>;
 
+// One call, which the policy gives to our kernel or, on CUDA, to cuDNN.
+template <class Context>
+void native_and_cudnn(Case<Context>& c, const typename Case<Context>::Run& run) {
+  c.native(run);
+  if (on_cuda<Context>) c.library("cuDNN", run);
+}
+
 // "128x26x26x16"
 inline std::string shape(std::initializer_list<i64> sizes) {
   std::string text;

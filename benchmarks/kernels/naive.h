@@ -15,6 +15,15 @@ using kernels::Cpu;
 using kernels::Cuda;
 using kernels::i64;
 
+// Of value i of images N,H,W,C.
+struct Position {
+  int n, row, column, c;
+  MICA_FUNCTION Position(i64 i, int h, int w, int channels) {
+    const int index = static_cast<int>(i);
+    c = index % channels, column = index / channels % w, row = index / channels / w % h, n = index / channels / w / h;
+  }
+};
+
 template <class Formula>
 void each(Cpu&, i64 n, const Formula& formula, float* y) {
   for (i64 i = 0; i < n; ++i) y[i] = formula(i);

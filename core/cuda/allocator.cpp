@@ -50,7 +50,7 @@ CudaAllocator::Block CudaAllocator::take(std::size_t bytes, std::size_t needed) 
     if (void* const block = may_be_tight ? take_free(*lists, least) : nullptr) return {block, least};
   }
   if (void* const block = take_new(size)) return {block, size};
-  if (!recording_) {  // then the device would not answer
+  if (!recording_) {  // while it records, the device would not answer
     kernels::check(cudaDeviceSynchronize(), "waiting for the device");
     release_free_lists(free_);
     if (pool_) release_free_lists(pool_->free);  // nothing is recorded yet that would need them

@@ -87,7 +87,7 @@ class Bundle(Folder):
         return script(self.home / "bin" / name, body)
 
     def start(self, *arguments):
-        environment = dict(os.environ, PATH=f"{self.tools}:{os.environ['PATH']}")
+        environment = dict(os.environ, PATH=f"{self.tools}:{os.environ['PATH']}", LD_LIBRARY_PATH=str(self.tools))
         return subprocess.Popen([sys.executable, self.home / "gpu-check", "--out", self.out, "--python", self.pytorch, *arguments],
                                 env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

@@ -17,8 +17,7 @@ struct ConvFormula {
   ConvSizes d;
   const float *x, *w, *bias;
   MICA_FUNCTION Real operator()(i64 i) const {
-    const int index = static_cast<int>(i), o = index % d.o, column = index / d.o % d.ow(), row = index / d.o / d.ow() % d.oh(),
-              n = index / d.o / d.ow() / d.oh();
+    const auto [n, row, column, o] = Position(i, d.oh(), d.ow(), d.o);
     Real sum = Real(bias[o]);
     for (int u = 0; u < d.k; ++u)
       for (int v = 0; v < d.k; ++v) {
@@ -35,8 +34,7 @@ struct ConvDataGradientFormula {
   ConvSizes d;
   const float *gy, *w;
   MICA_FUNCTION Real operator()(i64 i) const {
-    const int index = static_cast<int>(i), c = index % d.c, column = index / d.c % d.w, row = index / d.c / d.w % d.h,
-              n = index / d.c / d.w / d.h;
+    const auto [n, row, column, c] = Position(i, d.h, d.w, d.c);
     Real sum = 0;
     for (int u = 0; u < d.k; ++u)
       for (int v = 0; v < d.k; ++v) {

@@ -12,18 +12,12 @@ using namespace kernels;
 namespace {
 
 template <class Context>
-void both(Case<Context>& c, const typename Case<Context>::Run& run) {
-  c.native(run);
-  if (on_cuda<Context>) c.library("cuDNN", run);
-}
-
-template <class Context>
 void forward(Cases<Context>& cases, i64 lines, i64 length, bool logarithm) {
   const SoftmaxDims d{lines, length, 1};
   auto& c = cases.add((logarithm ? "log_softmax " : "softmax ") + shape({lines, length}));
   const auto x = c.input(lines * length, -5, 5), y = c.output(lines * length);
   const auto most = c.scratch(lines), sum = c.scratch(lines);
-  both(c, [=](Context& context, const Set& s) {
+  native_and_cudnn(c, [=](Context& context, const Set& s) {
     logarithm ? log_softmax_forward(context, d, s[x], s[y]) : softmax_forward(context, d, s[x], s[y]);
   });
   c.naive([=]<class V>(V& v) {
@@ -41,7 +35,7 @@ void backward(Cases<Context>& cases, i64 lines, i64 length, bool logarithm) {
   const auto y = logarithm ? c.input(lines * length, -5, -1) : c.input(lines * length, 0, 1), gy = c.input(lines * length),
              gx = c.output(lines * length);
   const auto dot = c.scratch(lines);
-  both(c, [=](Context& context, const Set& s) {
+  native_and_cudnn(c, [=](Context& context, const Set& s) {
     logarithm ? log_softmax_backward(context, d, s[y], s[gy], s[gx]) : softmax_backward(context, d, s[y], s[gy], s[gx]);
   });
   c.naive([=]<class V>(V& v) {

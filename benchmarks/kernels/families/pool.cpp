@@ -11,12 +11,6 @@ using namespace kernels;
 namespace {
 
 template <class Context>
-void both(Case<Context>& c, const typename Case<Context>::Run& run) {
-  c.native(run);
-  if (on_cuda<Context>) c.library("cuDNN", run);
-}
-
-template <class Context>
 void windows(Cases<Context>& cases, const PoolSizes& d, bool largest) {
   const std::string of = " " + shape({d.n, d.h, d.w, d.c}) + ", " + shape({d.k, d.k});
   const std::string name = largest ? "max" : d.k == d.h ? "global average" : "average";
@@ -27,7 +21,7 @@ void windows(Cases<Context>& cases, const PoolSizes& d, bool largest) {
     auto& c = cases.add(name + of);
     const auto x = c.input(in), y = c.output(out);
     c.flops = static_cast<double>(in);
-    both(c, [=](Context& context, const Set& s) {
+    native_and_cudnn(c, [=](Context& context, const Set& s) {
       largest ? max_pool2d_forward(context, dims, s[x], s[y]) : avg_pool2d_forward(context, dims, rule, s[x], s[y]);
     });
     c.naive([=]<class V>(V& v) {
@@ -39,7 +33,7 @@ void windows(Cases<Context>& cases, const PoolSizes& d, bool largest) {
     auto& c = cases.add(name + " gradient" + of);
     const auto x = largest ? c.input(in) : c.scratch(1);
     const auto gy = c.input(out), gx = c.output(in);
-    both(c, [=](Context& context, const Set& s) {
+    native_and_cudnn(c, [=](Context& context, const Set& s) {
       largest ? max_pool2d_backward(context, dims, s[x], s[gy], s[gx]) : avg_pool2d_backward(context, dims, rule, s[gy], s[gx]);
     });
     c.naive([=]<class V>(V& v) {

@@ -20,8 +20,7 @@ struct MaxPoolFormula {
   PoolSizes d;
   const float* x;
   MICA_FUNCTION Real operator()(i64 i) const {
-    const int index = static_cast<int>(i), c = index % d.c, column = index / d.c % d.ow(), row = index / d.c / d.ow() % d.oh(),
-              n = index / d.c / d.ow() / d.oh();
+    const auto [n, row, column, c] = Position(i, d.oh(), d.ow(), d.c);
     float most = x[d.in(n, row * d.k, column * d.k, c)];
     for (int u = 0; u < d.k; ++u)
       for (int v = 0; v < d.k; ++v) {
@@ -37,8 +36,7 @@ struct AveragePoolFormula {
   PoolSizes d;
   const float* x;
   MICA_FUNCTION Real operator()(i64 i) const {
-    const int index = static_cast<int>(i), c = index % d.c, column = index / d.c % d.ow(), row = index / d.c / d.ow() % d.oh(),
-              n = index / d.c / d.ow() / d.oh();
+    const auto [n, row, column, c] = Position(i, d.oh(), d.ow(), d.c);
     Real sum = 0;
     for (int u = 0; u < d.k; ++u)
       for (int v = 0; v < d.k; ++v) sum += Real(x[d.in(n, row * d.k + u, column * d.k + v, c)]);
@@ -52,8 +50,7 @@ struct MaxPoolGradientFormula {
   PoolSizes d;
   const float *x, *gy;
   MICA_FUNCTION Real operator()(i64 i) const {
-    const int index = static_cast<int>(i), c = index % d.c, column = index / d.c % d.w, row = index / d.c / d.w % d.h,
-              n = index / d.c / d.w / d.h;
+    const auto [n, row, column, c] = Position(i, d.h, d.w, d.c);
     const int r = row / d.k, s = column / d.k;
     i64 winner = d.in(n, r * d.k, s * d.k, c);
     for (int u = 0; u < d.k; ++u)
@@ -70,8 +67,7 @@ struct AveragePoolGradientFormula {
   PoolSizes d;
   const float* gy;
   MICA_FUNCTION Real operator()(i64 i) const {
-    const int index = static_cast<int>(i), c = index % d.c, column = index / d.c % d.w, row = index / d.c / d.w % d.h,
-              n = index / d.c / d.w / d.h;
+    const auto [n, row, column, c] = Position(i, d.h, d.w, d.c);
     return Real(gy[d.out(n, row / d.k, column / d.k, c)]) / Real(d.k * d.k);
   }
 };
