@@ -32,7 +32,7 @@ std::string why_no_cublas();
 std::string why_no_cudnn();  // so for its ops by cuDNN, as far as is known: it may not support a device, which its first use shows
 
 // May products of f32 be rounded to TF32 (10 bits) for the sake of speed? PyTorch's switches and their defaults:
-// torch.backends.cuda.matmul.allow_tf32 for cuBLAS, torch.backends.cudnn.allow_tf32 for cuDNN. Our own kernels never do.
+// torch.backends.cuda.matmul.allow_tf32 for cuBLAS; torch.backends.cudnn.allow_tf32 for cuDNN and for our own convolutions by tensor cores.
 void allow_matmul_tf32(bool allow);  // false
 void allow_cudnn_tf32(bool allow);   // true
 bool matmul_tf32_allowed();

@@ -8,7 +8,9 @@
 // Winograd's transforms add neighbouring pixels and filter taps before they are multiplied: where one is infinite, NaN or
 // so large that others round away beside it (1e20), outputs near it may differ from the sum above, up to NaN. The CPU's
 // other kernels keep to it; Policy::library chooses oneDNN's. On CUDA what lies outside an image counts as zero instead of
-// being left out: where it meets an infinite or NaN filter tap or gradient, the sum is NaN.
+// being left out: where it meets an infinite or NaN filter tap or gradient, the sum is NaN. There, from sm_80 on, tensor cores do 3×3 filters
+// with stride 1 on 16 channels: with operands rounded to TF32's 10 bits where Settings::cudnn_tf32 allows it, which is the default, as in
+// PyTorch; else by three products each, with f32's error, where an infinite operand makes NaN.
 #pragma once
 
 #include <mica/kernels/context.h>

@@ -24,7 +24,7 @@ struct Settings {
 
   std::array<std::atomic<Policy>, library_op_names.size()> policies{};
   std::atomic<bool> matmul_tf32 = false;  // may f32 be rounded to TF32's 10 bits before it is multiplied: in cuBLAS,
-  std::atomic<bool> cudnn_tf32 = true;    // in cuDNN
+  std::atomic<bool> cudnn_tf32 = true;    // in cuDNN, and in our own convolutions by tensor cores
   std::atomic<bool> deterministic = true;  // only algorithms that give the same bits every time
   std::atomic<std::size_t> workspace_bytes = std::size_t{256} << 20;  // that one call of cuDNN or cuBLAS may use at most
 };

@@ -24,8 +24,11 @@ void BatchNorm::visit(Visitor& v) {
 }
 
 Tensor BatchNorm::normalize(const Tensor& x, bool relu, const kernels::Dropout& dropout) {
-  return batch_norm(x, weight, bias, running_mean, running_var,
-                    {training(), options_.momentum, options_.eps, relu, dropout, num_batches_tracked});
+  return batch_norm(x, weight, bias, running_mean, running_var, options_for(relu, dropout));
+}
+
+BatchNormOptions BatchNorm::options_for(bool relu, const kernels::Dropout& dropout) const {
+  return {training(), options_.momentum, options_.eps, relu, dropout, num_batches_tracked};
 }
 
 Tensor BatchNorm1d::forward(const Tensor& x, bool relu, const kernels::Dropout& dropout) {

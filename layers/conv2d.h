@@ -24,6 +24,8 @@ class Conv2d : public Module {
   const char* kind() const override { return "Conv2d"; }
   std::int64_t mult_adds(const Shape& y) override;  // parameters × output pixels
 
+  const Conv2dOptions& options() const { return options_; }
+
   Tensor weight, bias;  // bias is undefined without one
 
  private:

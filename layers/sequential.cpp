@@ -1,8 +1,12 @@
 #include <mica/core/error.h>
+#include <mica/core/ops/conv2d_chain.h>
 #include <mica/layers/batch_norm.h>
+#include <mica/layers/conv2d.h>
 #include <mica/layers/dropout.h>
 #include <mica/layers/sequential.h>
 #include <mica/layers/stateless.h>
+
+#include <span>
 
 namespace mica {
 namespace {
@@ -27,34 +31,83 @@ void Sequential::visit(Visitor& v) {
   for (Layer& layer : layers_) v(layer.name, *layer.module);
 }
 
-// Runs a fusible group that begins at layer `at`, and returns how many layers it took; 0 where there is none.
-std::size_t Sequential::run_fused(std::size_t at, Tensor& x) {
-  const auto layer = [&]<class M>(std::size_t i, M*) { return i < layers_.size() ? dynamic_cast<M*>(layers_[i].module.get()) : nullptr; };
-  auto* norm = layer(at, static_cast<BatchNorm*>(nullptr));
-  if (!norm || x.rank() == 3) return 0;  // of (N, C, L) the norm sees the elements in another order than dropout
-  auto* dropout = layer(at + 1, static_cast<Dropout*>(nullptr));
-  const bool relu_first = dropout == nullptr;
-  if (!layer(at + (relu_first ? 1 : 2), static_cast<ReLU*>(nullptr))) return 0;
-  if (relu_first) dropout = layer(at + 2, static_cast<Dropout*>(nullptr));
+// A batch norm with ReLU and perhaps dropout, in either order; norm is null where there is none.
+struct Sequential::NormGroup {
+  BatchNorm* norm = nullptr;
+  Dropout* dropout = nullptr;
+  std::size_t end = 0;
+
+  kernels::Dropout next_mask(Device device) const { return dropout ? dropout->next_mask(device) : kernels::Dropout{}; }
+};
+
+Sequential::NormGroup Sequential::norm_group(std::size_t at) const {
+  auto* const norm = layer<BatchNorm>(at);
+  if (!norm) return {};
+  if (layer<ReLU>(at + 1)) {
+    auto* const dropout = layer<Dropout>(at + 2);
+    return {norm, dropout, at + (dropout ? 3 : 2)};
+  }
+  auto* const dropout = layer<Dropout>(at + 1);
+  return dropout && layer<ReLU>(at + 2) ? NormGroup{norm, dropout, at + 3} : NormGroup{};
+}
+
+// What begins at layer `at`, as that layer's own forward would be run.
+Tensor Sequential::run(std::size_t at, const std::function<Tensor()>& forward) {
   try {
-    const Scope scope(norm->scope());
-    x = norm->forward(x, true, dropout ? dropout->next_mask(x.device()) : kernels::Dropout{});
+    const Scope scope(layers_[at].module->scope());
+    return forward();
   } catch (Error& error) {
     error.prepend_path(layers_[at].name);
     throw;
   }
-  return dropout ? 3 : 2;
+}
+
+// Runs a group that begins at layer `at`, and returns how many layers it took; 0 where there is none.
+std::size_t Sequential::run_fused(std::size_t at, Tensor& x) {
+  const NormGroup group = norm_group(at);
+  if (!group.norm || x.rank() == 3) return 0;  // of (N, C, L) the norm sees the elements in another order than dropout
+  x = run(at, [&] { return group.norm->forward(x, true, group.next_mask(x.device())); });
+  return group.end - at;
+}
+
+// The same for the longest chain.
+std::size_t Sequential::run_chain(std::size_t at, Tensor& x) {
+  if (x.device() == Device::cpu()) return 0;  // for the time being
+  std::vector<ChainLink> links;
+  std::vector<NormGroup> groups;
+  std::vector<std::size_t> ends;
+  for (std::size_t next = at; next < layers_.size() && (links.empty() || links.back().normalizes());) {
+    ChainLink link;
+    if (const auto* conv = layer<Conv2d>(next)) link.weight = conv->weight, link.bias = conv->bias, link.options = conv->options(), ++next;
+    const NormGroup group = link.convolves() || links.empty() ? norm_group(next) : NormGroup{};
+    if (const BatchNorm* norm = group.norm) {
+      link.norm_weight = norm->weight, link.norm_bias = norm->bias, link.running_mean = norm->running_mean, link.running_var = norm->running_var;
+      link.norm = norm->options_for(true, {});
+      next = group.end;
+    }
+    if (!link.convolves() && !link.normalizes()) break;
+    links.push_back(std::move(link)), groups.push_back(group), ends.push_back(next);
+  }
+  const std::size_t taken = chainable(x, links);
+  if (taken == 0) return 0;
+  x = run(at, [&] {
+    for (std::size_t i = 0; i < taken; ++i) links[i].norm.dropout = groups[i].next_mask(x.device());
+    return conv2d_chain(x, std::span(links).first(taken));
+  });
+  return ends[taken - 1] - at;
 }
 
 Tensor Sequential::forward(const Tensor& input) {
   ensure_named();
   Tensor x = input;
   for (std::size_t at = 0; at < layers_.size();) {
-    if (const std::size_t taken = fusing && !ForwardObserver::active() ? run_fused(at, x) : 0) {
-      at += taken;
-    } else {
-      x = (*layers_[at++].module)(x);
+    std::size_t taken = 0;
+    if (fusing && !ForwardObserver::active()) {
+      taken = run_chain(at, x);
+      if (taken == 0) taken = run_fused(at, x);
     }
+    if (taken == 0) x = (*layers_[at].module)(x), taken = 1;
+    at += taken;
   }
   return x;
 }

@@ -4,12 +4,18 @@
 //   net.add("norm1", BatchNorm2d(16));
 //   net.add("relu1", ReLU());
 // Its forward looks ahead and runs a batch norm with a following ReLU and Dropout (in either order) as one kernel; the
-// result is the same to the bit (tests/layers/layers_test.cpp).
+// result is the same to the bit (tests/layers/layers_test.cpp). Where they can be chained, on CUDA, it runs convolutions with such groups
+// before, between and behind them as one op (core/ops/conv2d_chain.h), which rounds differently.
 #pragma once
 
 #include <mica/layers/module.h>
 
+#include <cstddef>
+#include <functional>
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace mica {
 
@@ -32,7 +38,12 @@ class Sequential : public Module {
     std::unique_ptr<Module> module;
   };
   void append(std::string name, std::unique_ptr<Module> module);
+  struct NormGroup;
+  NormGroup norm_group(std::size_t at) const;
   std::size_t run_fused(std::size_t at, Tensor& x);
+  std::size_t run_chain(std::size_t at, Tensor& x);
+  Tensor run(std::size_t at, const std::function<Tensor()>& forward);
+  template <class M> M* layer(std::size_t at) const { return at < layers_.size() ? dynamic_cast<M*>(layers_[at].module.get()) : nullptr; }
   std::vector<Layer> layers_;
 };
 

@@ -1,6 +1,6 @@
 // Batch normalisation: sums down the rows in two stages (column_sums.h), and passes over all elements, four a thread.
-#include <mica/kernels/batch_norm_channel.h>
-#include <mica/kernels/cuda/block_reduce.h>
+#include <mica/kernels/conv2d_chain.h>
+#include <mica/kernels/cuda/batch_norm_sums.h>
 #include <mica/kernels/cuda/column_sums.h>
 #include <mica/kernels/cuda/cudnn_ops.h>
 #include <mica/kernels/cuda/four.h>
@@ -50,10 +50,11 @@ struct Reached {
   MICA_DEVICE T gradient(T output, T gradient_of_y) const { return relu && output <= T(0) ? T(0) : keep_scale * gradient_of_y; }
 };
 
-// Σ g and Σ g·(x − mean).
+// Σ g and Σ g·(x − mean). g is stored too where there is a place for it.
 template <class T, int width>
 struct GradientSums {
   Reached<T> from;
+  T* place;
   Elements<T, width> mean, scale, shift;
 
   MICA_DEVICE void begin(unsigned, unsigned channel) {
@@ -63,50 +64,18 @@ struct GradientSums {
   }
   MICA_DEVICE void add(unsigned at, T* total, T* product) const {
     const Elements<T, width> x = load<width>(from.x + at), gy = load<width>(from.gy + at), y = from.y ? load<width>(from.y + at) : x;
+    Elements<T, width> g;
     for (int i = 0; i < width; ++i) {
-      const T g = from.gradient(from.y ? y.at[i] : x.at[i] * scale.at[i] + shift.at[i], gy.at[i]);
-      total[i] += g;
-      product[i] = math::multiply_add<true>(g, x.at[i] - mean.at[i], product[i]);
+      g.at[i] = from.gradient(from.y ? y.at[i] : x.at[i] * scale.at[i] + shift.at[i], gy.at[i]);
+      total[i] += g.at[i];
+      product[i] = math::multiply_add<true>(g.at[i], x.at[i] - mean.at[i], product[i]);
     }
+    if (place) store<width>(place + at, g);
   }
   MICA_DEVICE void finish(unsigned, int, double&, double&) const {}
 };
 
-// ---- what a channel's sums give; a warp for each channel ----
-
-constexpr int warps_per_block = threads_per_block / warp_size;
-
-LaunchShape warp_each(i64 channels) { return {dim3(static_cast<unsigned>(ceil_div(channels, warps_per_block))), dim3(threads_per_block)}; }
-MICA_DEVICE unsigned channel_of_warp() { return blockIdx.x * warps_per_block + threadIdx.x / warp_size; }
-
-// f(block) summed over all blocks, known to the whole warp.
-template <class F>
-MICA_DEVICE double over_blocks(unsigned blocks, const F& f) {
-  double sum = 0;
-  for (unsigned block = threadIdx.x % warp_size; block < blocks; block += warp_size) sum += f(block);
-  return warp_reduce(sum, Plus());
-}
-
-// Chan, Golub, LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances", 1979, for all blocks at
-// once: mean = Σ rows_b·mean_b / rows, deviation = Σ deviation_b + rows_b·(mean_b − mean)².
-template <class T>
-__global__ void learn_kernel(Columns columns, const double* sums, BatchNormParameters<T> parameters, RunningStatistics<T> running,
-                             T* variance, NewBatchNormFactors<T> factors) {
-  const unsigned c = channel_of_warp(), blocks = columns.blocks;
-  if (c >= columns.channels) return;
-  const double *means = sums + static_cast<i64>(c) * 2 * blocks, *deviations = means + blocks;
-  const double origin = means[0], rows = columns.rows;  // equal values have exactly this mean
-  const double mean = origin + over_blocks(blocks, [=](unsigned b) { return columns.rows_of(b) * (means[b] - origin); }) / rows;
-  const double deviation = over_blocks(blocks, [=](unsigned b) {
-    const double off = means[b] - mean;
-    return deviations[b] + columns.rows_of(b) * off * off;
-  });
-  if (threadIdx.x % warp_size > 0) return;
-  const T rounded_mean = static_cast<T>(mean);
-  variance[c] = static_cast<T>(deviation < 0 ? 0.0 : deviation / rows);  // NaN passes
-  update_running(c, columns.rows, rounded_mean, variance[c], running);
-  make_factors(c, rounded_mean, variance[c], parameters, factors);
-}
+// ---- small kernels ----
 
 template <class T>
 __global__ void fold_kernel(unsigned channels, const T* mean, const T* variance, BatchNormParameters<T> parameters, NewBatchNormFactors<T> factors) {
@@ -114,23 +83,6 @@ __global__ void fold_kernel(unsigned channels, const T* mean, const T* variance,
 }
 
 __global__ void count_kernel(i64* batches) { ++*batches; }
-
-// gw, gb, and of gx = by_g·g + by_x·(x − mean) + constant the factors: slopes[3×channels].
-template <class T>
-__global__ void parameter_gradient_kernel(Columns columns, const double* sums, const T* inverse_std, const T* w, bool training, T* gw, T* gb, T* slopes) {
-  const unsigned c = channel_of_warp(), blocks = columns.blocks;
-  if (c >= columns.channels) return;
-  const double *totals = sums + static_cast<i64>(c) * 2 * blocks, *products = totals + blocks;
-  const double total = over_blocks(blocks, [=](unsigned b) { return totals[b]; });
-  const double product = over_blocks(blocks, [=](unsigned b) { return products[b]; });
-  if (threadIdx.x % warp_size > 0) return;
-  const double s = static_cast<double>(inverse_std[c]), scale = s * static_cast<double>(w[c]), n = columns.rows;
-  gb[c] = static_cast<T>(total);
-  gw[c] = static_cast<T>(product * s);
-  slopes[c] = static_cast<T>(scale);
-  slopes[columns.channels + c] = static_cast<T>(training ? -scale * s * s * product / n : 0);
-  slopes[2 * columns.channels + c] = static_cast<T>(training ? -scale * total / n : 0);
-}
 
 // ---- passes over all elements, four a thread ----
 
@@ -198,11 +150,44 @@ __global__ void input_gradient_kernel(Pass pass, Reached<T> from, const T* slope
   }
 }
 
+// What sums down the rows give; slopes and before: batch_norm_sums.h.
+template <class T>
+struct ParameterGradients {
+  const T* w;
+  bool training;
+  T *gw, *gb, *slopes, *before = nullptr;
+};
+
 // f(width) with the channels of a thread in sums: a pack, or one where channels or pointers do not allow it.
 template <class T, class F>
 void with_width(const BatchNormDims& d, bool aligned, const F& f) {
   if (aligned && d.channels % Pack<T>::size == 0) f(std::integral_constant<int, Pack<T>::size>());
   else f(std::integral_constant<int, 1>());
+}
+
+template <class T>
+Reached<T> reached(const T* x, const T* y, const T* gy, const BatchNormFactors<T>& by, const Epilogue& epilogue) {
+  const bool dropped = epilogue.dropout.p > 0;
+  return {x, dropped ? y : nullptr, gy, by, epilogue.relu, dropped ? static_cast<T>(epilogue.dropout.scale()) : T(1)};
+}
+
+// place: for what reaches z, or null.
+template <class T>
+void parameter_gradients(Cuda& cuda, const BatchNormDims& d, const Reached<T>& from, const ParameterGradients<T>& of, T* place) {
+  const BatchNormFactors<T>& by = from.by;
+  with_width<T>(d, all_aligned(from.x, from.y, from.gy, place, by.mean, by.scale, by.shift), [&](auto width) {
+    const Columns columns(d.rows, d.channels, width);
+    const auto sums = cuda.scratch<double>(d.channels * 2 * columns.blocks);
+    column_sums<T, width>(cuda, "batch_norm_gradient_sums", columns, GradientSums<T, width>{from, place, {}, {}, {}}, sums.get());
+    launch(cuda, "batch_norm_parameter_gradient", parameter_gradient_kernel<T, Columns>, warp_each(d.channels), columns, sums.get(), by.inverse_std, of.w,
+           of.training, of.gw, of.gb, of.slopes, of.before);
+  });
+}
+
+template <class T>
+void input_gradient(Cuda& cuda, const BatchNormDims& d, const Reached<T>& from, const T* slopes, bool training, T* gx) {
+  const Pass pass(d, all_aligned(from.x, from.y, from.gy, gx), from.by.mean, from.by.scale, from.by.shift);
+  launch(cuda, "batch_norm_input_gradient", input_gradient_kernel<T>, grid_for(cuda, pass.fours()), pass, from, slopes, training, gx);
 }
 
 }  // namespace
@@ -214,7 +199,7 @@ void batch_norm_of_batch(Cuda& cuda, const BatchNormDims& d, const T* x, const B
     const Columns columns(d.rows, d.channels, width);
     const auto sums = cuda.scratch<double>(d.channels * 2 * columns.blocks);
     column_sums<T, width>(cuda, "batch_norm_statistics", columns, Moments<T, width>{x, running.batches, {}}, sums.get());
-    launch(cuda, "batch_norm_learn", learn_kernel<T>, warp_each(d.channels), columns, sums.get(), parameters, running, variance, factors);
+    launch(cuda, "batch_norm_learn", learn_kernel<T, Columns>, warp_each(d.channels), columns, sums.get(), parameters, running, variance, factors);
   });
 }
 
@@ -250,19 +235,22 @@ bool batch_norm_backward_by_cudnn(Cuda& cuda, const BatchNormDims& d, const T* x
 template <class T>
 void batch_norm_backward(Cuda& cuda, const BatchNormDims& d, const T* x, const T* y, const T* gy, const BatchNormFactors<T>& by,
                          const T* w, bool training, const Epilogue& epilogue, T* gx, T* gw, T* gb) {
-  const bool dropped = epilogue.dropout.p > 0;
-  const Reached<T> from{x, dropped ? y : nullptr, gy, by, epilogue.relu, dropped ? static_cast<T>(epilogue.dropout.scale()) : T(1)};
+  const Reached<T> from = reached(x, y, gy, by, epilogue);
   const auto slopes = cuda.scratch<T>(3 * d.channels);
-  with_width<T>(d, all_aligned(x, from.y, gy, by.mean, by.scale, by.shift), [&](auto width) {
-    const Columns columns(d.rows, d.channels, width);
-    const auto sums = cuda.scratch<double>(d.channels * 2 * columns.blocks);
-    column_sums<T, width>(cuda, "batch_norm_gradient_sums", columns, GradientSums<T, width>{from, {}, {}, {}}, sums.get());
-    launch(cuda, "batch_norm_parameter_gradient", parameter_gradient_kernel<T>, warp_each(d.channels), columns, sums.get(), by.inverse_std, w,
-           training, gw, gb, slopes.get());
-  });
-  if (!gx) return;
-  const Pass pass(d, all_aligned(x, from.y, gy, gx), by.mean, by.scale, by.shift);
-  launch(cuda, "batch_norm_input_gradient", input_gradient_kernel<T>, grid_for(cuda, pass.fours()), pass, from, slopes.get(), training, gx);
+  parameter_gradients<T>(cuda, d, from, {w, training, gw, gb, slopes.get()}, nullptr);
+  if (gx) input_gradient(cuda, d, from, slopes.get(), training, gx);
+}
+
+// ---- the ends of a chain of convolutions ----
+
+void conv2d_chain_reached(Cuda& cuda, const BatchNormDims& d, const float* x, const float* y, const float* gy, const BatchNormFactors<float>& by,
+                          const Dropout& dropout, float* g, const ChainNormGradients& norm) {
+  parameter_gradients<float>(cuda, d, reached(x, y, gy, by, {true, dropout}), {norm.w, norm.training, norm.gw, norm.gb, norm.slopes, norm.before}, g);
+}
+
+void conv2d_chain_input_gradient(Cuda& cuda, const BatchNormDims& d, const ChainGradient& gradient, float* gx) {
+  const BatchNormFactors<float> by{gradient.mean, nullptr, gradient.mean, gradient.mean};  // scale and shift are not used without a ReLU
+  input_gradient(cuda, d, reached<float>(gradient.y, nullptr, gradient.g, by, {}), gradient.slopes, true, gx);
 }
 
 #define MICA_FLOATING(T)                                                                                                            \

@@ -50,6 +50,17 @@ MICA_DEVICE Elements<T, width> load(const T* from) {
   return elements;
 }
 
+template <int width, class T>
+MICA_DEVICE void store(T* to, const Elements<T, width>& elements) {
+  if constexpr (width == 1) {
+    *to = elements.at[0];
+  } else {
+    Pack<T> pack;
+    for (int i = 0; i < width; ++i) pack.at[i] = elements.at[i];
+    store_pack(to, pack);
+  }
+}
+
 // What is summed. Terms: T's `width` channels of a thread, with
 //   begin(first row's first element of these channels, channel)   once, before all else
 //   add(element, a, b)        adds the terms of the elements [element, element + width) to a[width] and b[width]

@@ -7,6 +7,7 @@ namespace mica::kernels {
 Cuda::Cuda(int device, DeviceMemory& memory, const Settings& settings)
     : device_(device), settings_(settings), memory_(memory), range_fault_(memory, 1) {
   check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device), "asking for a device's properties");
+  check(cudaDeviceGetAttribute(&capability_, cudaDevAttrComputeCapabilityMajor, device), "asking for a device's properties");
   clear_range_fault();
 }
 

@@ -55,6 +55,7 @@ class Cuda {
   int device() const { return device_; }
   const Stream& stream() const { return stream_; }
   int multiprocessors() const { return multiprocessors_; }
+  bool has_tensor_cores() const { return capability_ >= 8; }  // for TF32
   const Settings& settings() const { return settings_; }
 
   // Made at the first call; null where the library cannot be used, and why_no_cublas() or why_no_cudnn() says why.
@@ -74,7 +75,7 @@ class Cuda {
 
  private:
   int device_;
-  int multiprocessors_ = 0;
+  int multiprocessors_ = 0, capability_ = 0;  // capability_: the major number of the compute capability
   static inline std::atomic<const char*> last_launch_ = "";
   const Settings& settings_;
   Stream stream_;

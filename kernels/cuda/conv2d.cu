@@ -2,6 +2,7 @@
 // tiled one where there is one for its shape.
 #include <mica/kernels/cuda/by_cudnn.h>
 #include <mica/kernels/cuda/conv2d.h>
+#include <mica/kernels/cuda/pack.h>
 #include <mica/kernels/reduce.h>
 
 namespace mica::kernels {
@@ -46,13 +47,19 @@ void conv2d_backward(Cuda& cuda, const Conv2dDims& d, const double* x, const dou
 
 void conv2d_forward(Cuda& cuda, const Conv2dDims& d, const float* x, const float* w, const float* bias, float* y) {
   if (MICA_BY_CUDNN(conv2d, conv2d_cudnn::forward(cuda, d, x, w, bias, y))) return;
-  if (conv2d_image::applies(d)) conv2d_image::forward(cuda, d, x, w, bias, y);
+  if (conv2d_tensor::applies(cuda, d) && all_aligned(x, y)) conv2d_tensor::forward(cuda, d, x, w, bias, y);
+  else if (conv2d_image::applies(d)) conv2d_image::forward(cuda, d, x, w, bias, y);
   else if (conv2d_3x3::applies(d)) conv2d_3x3::forward(cuda, d, x, w, bias, y);
   else conv2d_product::forward(cuda, d, x, w, bias, y);
 }
 
 void conv2d_backward(Cuda& cuda, const Conv2dDims& d, const float* x, const float* gy, const float* w, float* gx, float* gw, float* gb) {
   backward_by_cudnn(cuda, d, x, gy, w, gx, gw, gb);
+  if (gw && conv2d_tensor::applies(cuda, d) && all_aligned(x, gy, gx)) {
+    conv2d_tensor::backward(cuda, d, x, gy, w, gx, gw);
+    if (gb) backward_bias(cuda, d, gy, gb);
+    return;
+  }
   if (!conv2d_3x3::applies(d)) {
     if (gx) conv2d_product::backward_data(cuda, d, gy, w, gx);
     if (gw) backward_weight(cuda, d, x, gy, gw, gb);

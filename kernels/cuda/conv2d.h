@@ -27,6 +27,13 @@ void backward_data(Cuda& cuda, const Conv2dDims& d, const float* gy, const float
 void backward_weight(Cuda& cuda, const Conv2dDims& d, const float* x, const float* gy, float* gw, float* gb);  // gb may be null
 }  // namespace conv2d_3x3
 
+// 3×3 filters on 16 channels, by tensor cores: conv2d_tensor_forward.cu and conv2d_tensor_backward.cu, which conv2d_chain.h calls too.
+namespace conv2d_tensor {
+bool applies(const Cuda& cuda, const Conv2dDims& d);  // x, y and their gradients must be aligned to 16 bytes
+void forward(Cuda& cuda, const Conv2dDims& d, const float* x, const float* w, const float* bias, float* y);
+void backward(Cuda& cuda, const Conv2dDims& d, const float* x, const float* gy, const float* w, float* gx, float* gw);  // gx may be null
+}  // namespace conv2d_tensor
+
 // cuDNN's, where the policy chooses it: conv2d_cudnn.cpp. False: it cannot do this one.
 namespace conv2d_cudnn {
 template <class T> bool forward(Cuda& cuda, const Conv2dDims& d, const T* x, const T* w, const T* bias, T* y);

@@ -16,9 +16,13 @@ struct LaunchShape {
   std::size_t shared_bytes = 0;  // dynamic shared memory
 };
 
+inline constexpr std::size_t shared_bytes_without_asking = 48 << 10;
+
 template <class... P>
 void launch(Cuda& cuda, const char* name, void (*kernel)(P...), const LaunchShape& shape, std::type_identity_t<P>... arguments) {
   cuda.launched(name);
+  if (shape.shared_bytes > shared_bytes_without_asking)
+    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shape.shared_bytes)), name);
 #ifdef __CUDACC__
   kernel<<<shape.grid, shape.block, shape.shared_bytes, cuda.stream().get()>>>(arguments...);
 #else

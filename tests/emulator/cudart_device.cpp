@@ -1,6 +1,7 @@
 // The CUDA runtime: devices and errors. The headers declare every function extern "C", so these definitions are too.
 #include "report.h"
 #include "runtime.h"
+#include "shared_memory.h"
 
 #include <cstring>
 
@@ -55,6 +56,17 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
         report("device attribute %d is not emulated", static_cast<int>(attribute));
         return cudaErrorInvalidValue;
     }
+  });
+}
+
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
+  return api([&] {
+    if (!kernel || attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || static_cast<std::size_t>(value) > SharedMemory::limit_on_request) {
+      report("cudaFuncSetAttribute: attribute %d of %d is not emulated, or more than %zu bytes", static_cast<int>(attribute), value, SharedMemory::limit_on_request);
+      return cudaErrorInvalidValue;
+    }
+    runtime().dynamic_limits[kernel] = static_cast<std::size_t>(value);
+    return cudaSuccess;
   });
 }
 

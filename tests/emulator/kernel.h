@@ -7,6 +7,7 @@
 #include "arithmetic.h"
 #include "atomics.h"
 #include "launch.h"
+#include "tensor_core.h"
 #include "warp.h"
 
 #define __launch_bounds__(...)

@@ -5,10 +5,16 @@
 
 namespace emulator {
 
-bool valid(const dim3& grid, const dim3& block, std::size_t dynamic_bytes) {
+std::size_t dynamic_limit(const void* kernel) {
+  const std::lock_guard lock(runtime().mutex);
+  const auto allowed = runtime().dynamic_limits.find(kernel);
+  return allowed == runtime().dynamic_limits.end() ? SharedMemory::limit : allowed->second;
+}
+
+bool valid(const dim3& grid, const dim3& block, std::size_t dynamic_bytes, std::size_t most_dynamic) {
   const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
   return grid.x && grid.y && grid.z && grid.x <= 0x7fffffffu && grid.y <= 65535 && grid.z <= 65535 && threads && threads <= 1024 &&
-         block.z <= 64 && dynamic_bytes <= SharedMemory::limit;
+         block.z <= 64 && dynamic_bytes <= most_dynamic;
 }
 
 void run_kernel(const Kernel& kernel) {

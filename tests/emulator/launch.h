@@ -13,7 +13,10 @@
 
 namespace emulator {
 
-bool valid(const dim3& grid, const dim3& block, std::size_t dynamic_bytes);  // as every GPU from sm_75 on allows
+// Dynamic shared memory that the kernel may ask for: what cudaFuncSetAttribute has allowed it, or what every kernel may.
+std::size_t dynamic_limit(const void* kernel);
+
+bool valid(const dim3& grid, const dim3& block, std::size_t dynamic_bytes, std::size_t most_dynamic);  // as every GPU from sm_75 on allows
 
 void run_kernel(const Kernel& kernel);  // now; throws KernelError
 
@@ -22,7 +25,9 @@ void run_kernel(const Kernel& kernel);  // now; throws KernelError
 template <class... P>
 cudaError_t launch(cudaStream_t stream, const char* name, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t dynamic_bytes,
                    std::type_identity_t<P>... arguments) {
-  if (!valid(grid, block, dynamic_bytes)) return refuse_call(cudaErrorInvalidConfiguration);
+  const std::size_t most_dynamic = dynamic_limit(reinterpret_cast<const void*>(kernel));
+  const std::size_t most_shared = most_dynamic > SharedMemory::limit ? SharedMemory::limit_on_request : SharedMemory::limit;
+  if (!valid(grid, block, dynamic_bytes, most_dynamic)) return refuse_call(cudaErrorInvalidConfiguration);
   std::vector<Buffer> buffers;
   [[maybe_unused]] const auto note = [&](const auto& argument) {
     if constexpr (std::is_pointer_v<std::decay_t<decltype(argument)>>)
@@ -31,7 +36,7 @@ cudaError_t launch(cudaStream_t stream, const char* name, void (*kernel)(P...), 
   (note(arguments), ...);
   return enqueue(stream, name, std::move(buffers), [=] {
     const auto body = [&] { kernel(arguments...); };
-    run_kernel({name, grid, block, dynamic_bytes, [](const void* b) { (*static_cast<decltype(body)*>(b))(); }, &body});
+    run_kernel({name, grid, block, dynamic_bytes, most_shared, [](const void* b) { (*static_cast<decltype(body)*>(b))(); }, &body});
   });
 }
 

@@ -23,7 +23,7 @@ void Multiprocessor::run(const Kernel& kernel, const Turns& turns) {
   count_ = kernel.block.x * kernel.block.y * kernel.block.z, warps_ = (count_ + warp_size - 1) / warp_size;
   here.block_size = kernel.block, here.grid_size = kernel.grid;
   error_.clear();
-  shared_.begin_launch();
+  shared_.begin_launch(kernel.shared_limit);
   const std::uint64_t blocks = std::uint64_t{kernel.grid.x} * kernel.grid.y * kernel.grid.z;
   Permutation places(turns, blocks, random_);
   try {
@@ -190,7 +190,7 @@ void Multiprocessor::release_barrier() {
 
 void* Multiprocessor::shared(const void* key, std::size_t bytes, std::size_t alignment) {
   void* const variable = shared_.variable(key, bytes, alignment);
-  if (!variable) fail("the block uses %zu bytes of shared memory, and %zu is the limit", shared_.used(), SharedMemory::limit);
+  if (!variable) fail("the block uses %zu bytes of shared memory, and %zu is the limit", shared_.used(), shared_.most());
   return variable;
 }
 

@@ -42,13 +42,13 @@ inline Here here;
 struct Kernel {
   const char* name;
   dim3 grid, block;
-  std::size_t dynamic_bytes;
+  std::size_t dynamic_bytes, shared_limit;
   void (*body)(const void* arguments);
   const void* arguments;
 };
 
 enum class State : std::uint8_t { ready, at_barrier, in_warp_function, done };
-enum class WarpFunction : std::uint8_t { sync, shuffle, ballot, add, minimum, maximum, bit_and, bit_or, bit_xor };
+enum class WarpFunction : std::uint8_t { sync, shuffle, ballot, add, minimum, maximum, bit_and, bit_or, bit_xor, tensor_product };
 
 struct Thread {
   Fibre* fibre = nullptr;  // null until it runs
@@ -96,6 +96,7 @@ class Multiprocessor {
   [[noreturn]] void stuck();
   void complete(Thread* warp, Thread& last);
   void check_same(Thread& last, Thread& other);
+  void tensor_product(Thread* warp);
   void abandon();
 
   const Kernel* kernel_ = nullptr;

@@ -45,6 +45,7 @@ struct Runtime {
   Options options = options_from_environment();
   Random random{options.schedule_seed};
   std::recursive_mutex mutex;
+  std::map<const void*, std::size_t> dynamic_limits;  // of kernels that were allowed another
   Handles<CUstream_st> streams;
   Handles<CUevent_st> events;
   Handles<CUgraph_st> graphs;

@@ -23,7 +23,8 @@ char* SharedMemory::map(std::size_t bytes) {
   return p;
 }
 
-void SharedMemory::begin_launch() {
+void SharedMemory::begin_launch(std::size_t most_bytes) {
+  most_ = most_bytes;
   if (!region_) region_ = map(region_bytes);
   variables_.clear();
   end_ = 0;
@@ -43,7 +44,7 @@ void SharedMemory::begin_block() {
 void* SharedMemory::variable(const void* key, std::size_t bytes, std::size_t alignment) {
   for (const Variable& v : variables_)
     if (v.key == key) return region_ + v.offset;
-  if ((used_ += bytes) > limit) return nullptr;
+  if ((used_ += bytes) > most_) return nullptr;
   const std::size_t step = std::max<std::size_t>(alignment, 16), aligned = (end_ + guard + step - 1) / step * step;
   const std::size_t offset = aligned + (alignment < 16 ? 8 : 0);
   if (offset + bytes + guard > region_bytes) return nullptr;

@@ -1,8 +1,10 @@
 // Warp functions: every lane of the mask brings a value, the last to come computes what each receives.
 #include "multiprocessor.h"
+#include "tensor_core.h"
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 namespace emulator {
 namespace {
@@ -54,6 +56,25 @@ std::uint64_t Multiprocessor::warp_function(WarpFunction function, unsigned mask
   return self.received;
 }
 
+// Operands lose their last 13 bits; sums are made in f32, in the order of k.
+void Multiprocessor::tensor_product(Thread* warp) {
+  const auto lane = [&](int number) -> TensorCoreLane& { return *reinterpret_cast<TensorCoreLane*>(warp[number].given); };
+  const auto kept = [](float x) { return std::bit_cast<float>(std::bit_cast<unsigned>(x) & 0xffffe000u); };
+  float a[16][8], b[8][8];
+  for (int g = 0; g < 8; ++g)
+    for (int t = 0; t < 4; ++t) {
+      const TensorCoreLane& from = lane(4 * g + t);
+      for (int i = 0; i < 4; ++i) a[g + i % 2 * 8][t + i / 2 * 4] = kept(from.a[i]);
+      for (int i = 0; i < 2; ++i) b[t + i * 4][g] = kept(from.b[i]);
+    }
+  for (int g = 0; g < 8; ++g)
+    for (int t = 0; t < 4; ++t)
+      for (int i = 0; i < 4; ++i) {
+        float& d = lane(4 * g + t).d[i];
+        for (int k = 0; k < 8; ++k) d = std::fma(a[g + i / 2 * 8][k], b[k][2 * t + i % 2], d);
+      }
+}
+
 void Multiprocessor::complete(Thread* warp, Thread& last) {
   unsigned ballot = 0, result = last.function == WarpFunction::minimum || last.function == WarpFunction::bit_and ? ~0u : 0u;
   for (unsigned rest = last.mask; rest; rest &= rest - 1) {
@@ -62,6 +83,7 @@ void Multiprocessor::complete(Thread* warp, Thread& last) {
     if (lane.given) ballot |= rest & -rest;
     result = combined(last.function, result, static_cast<unsigned>(lane.given));
   }
+  if (last.function == WarpFunction::tensor_product) tensor_product(warp);
   for (unsigned rest = last.mask; rest; rest &= rest - 1) {
     Thread& lane = warp[std::countr_zero(rest)];
     if (last.function == WarpFunction::shuffle && !(last.mask >> lane.source & 1))

@@ -79,7 +79,11 @@ std::map<std::string, int> work_of(const Check& check, const Wanted& wanted, boo
 template <class Check>
 void under_every_policy(const Check& check, bool (*fits)(const OpCase&) = every_case) {
   const bool counts = library_work() >= 0 && !std::getenv("MICA_CASE") && why_no_cublas().empty() && why_no_cudnn().empty();
-  std::map<std::string, int> automatic = work_of(check, [](const std::string&) { return true; }, fits);
+  std::map<std::string, int> automatic;
+  {
+    const Chosen scope(Policy::automatic);
+    automatic = work_of(check, [](const std::string&) { return true; }, fits);
+  }
   {
     const Chosen scope(Policy::native);
     for (const auto& [op, work] : work_of(check, [&](const std::string& op) { return library_ops.count(op) && (!counts || automatic[op] > 0); }, fits)) {

@@ -1,0 +1,87 @@
+// Products of a warp by tensor cores, and the f32 values that they take: PTX by nvcc; on the emulator the same fragments, the same
+// loss of bits, and sums in f32. For devices from sm_80 on; code for older ones compiles and must not run.
+//
+// mma.sync.m16n8k8, D[16×8] += A[16×8] · B[8×8]; in lane 4g + t:
+//   a0 (g, t)   a1 (g+8, t)   a2 (g, t+4)   a3 (g+8, t+4)     of A (row, k)
+//   b0 (t, g)   b1 (t+4, g)                                   of B (k, column)
+//   d0 (g, 2t)  d1 (g, 2t+1)  d2 (g+8, 2t)  d3 (g+8, 2t+1)    of D (row, column)
+// Source: PTX ISA, "Matrix Fragments for mma.m16n8k8".
+#pragma once
+
+#include <mica/kernels/cuda/pack.h>
+#include <mica/kernels/math.h>
+
+namespace mica::kernels {
+
+enum class Precision {
+  tf32,       // operands rounded to 10 bits behind the point, one product
+  three_tf32  // each operand the sum of two of that kind, three products: f32's error
+};
+
+MICA_DEVICE float from_bits(unsigned bits) { return __uint_as_float(bits); }
+
+// What the unit sees of x.
+MICA_DEVICE float kept_by_tensor_core(float x) { return from_bits(__float_as_uint(x) & 0xffffe000U); }
+
+// To the nearest, halves away from zero: half of the last kept bit is added, and the unit drops the rest. It would turn infinity
+// and some NaNs into numbers, which are left as they are. Zero becomes a denormal that the unit takes for zero.
+MICA_DEVICE float round_to_tf32(float x) { return math::absolute(x) < math::infinity ? from_bits(__float_as_uint(x) + 0x1000U) : x; }
+
+// The same for x ≥ 0 or NaN, by one instruction.
+MICA_DEVICE float round_nonnegative_to_tf32(float x) {
+#ifdef __CUDACC__
+  return from_bits(__viaddmin_u32(__float_as_uint(x), 0x1000U, 0x7fffffffU));
+#else
+  return from_bits(min(__float_as_uint(x) + 0x1000U, 0x7fffffffU));
+#endif
+}
+
+// What lies below is zero to whom asks for what was rounded.
+inline constexpr float least_positive = 0x1p-126F;
+
+MICA_DEVICE void tensor_core_product(float (&d)[4], float a0, float a1, float a2, float a3, float b0, float b1) {
+#ifndef __CUDACC__
+  emulator::mma_m16n8k8_tf32(d, {a0, a1, a2, a3}, {b0, b1});
+#elif __CUDA_ARCH__ >= 800
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(__float_as_uint(a0)), "r"(__float_as_uint(a1)), "r"(__float_as_uint(a2)), "r"(__float_as_uint(a3)), "r"(__float_as_uint(b0)),
+        "r"(__float_as_uint(b1)));
+#else
+  __trap();
+#endif
+}
+
+// An operand for three products: high may be the value itself, since the unit drops the rest; low is exact in f32.
+template <int n>
+struct Fragment {
+  float at[n];
+};
+template <int n>
+struct SplitFragment {
+  Fragment<n> high, low;
+};
+template <int n>
+MICA_DEVICE SplitFragment<n> split(const Fragment<n>& v) {
+  SplitFragment<n> both{v, {}};
+  for (int i = 0; i < n; ++i) both.low.at[i] = v.at[i] - kept_by_tensor_core(v.at[i]);
+  return both;
+}
+
+MICA_DEVICE void tensor_core_product(float (&d)[4], const Fragment<4>& a, const Fragment<2>& b) {
+  tensor_core_product(d, a.at[0], a.at[1], a.at[2], a.at[3], b.at[0], b.at[1]);
+}
+MICA_DEVICE void tensor_core_product(float (&d)[4], const SplitFragment<4>& a, const SplitFragment<2>& b) {  // small terms first
+  tensor_core_product(d, a.low, b.high);
+  tensor_core_product(d, a.high, b.low);
+  tensor_core_product(d, a.high, b.high);
+}
+
+// v as products of this precision take it; for tf32 it has been rounded.
+template <Precision precision, int n>
+MICA_DEVICE auto operand(const Fragment<n>& v) {
+  if constexpr (precision == Precision::tf32) return v;
+  else return split(v);
+}
+
+}  // namespace mica::kernels

@@ -1,0 +1,109 @@
+// Convolutions by tensor cores: against the definition in f64, and, sharper, against the definition on operands rounded as they are.
+#include "both_backends.h"
+#include "on_cuda.h"
+#include "../tf32.h"
+
+#include <mica/kernels/conv2d.h>
+
+#ifdef MICA_CUDA_EMULATED
+#include <emulator/device.h>
+#endif
+
+#include <bit>
+
+using namespace mica;
+using namespace mica::test;
+
+namespace {
+
+// x of f32's values as products take it: to the nearest of 10 bits, halves away from zero.
+Tensor rounded(const Tensor& x) {
+  Tensor y = x.to(DType::f64);
+  for (double *v = y.data<double>(), *end = v + y.numel(); v < end; ++v)
+    *v = std::bit_cast<float>((std::bit_cast<std::uint32_t>(static_cast<float>(*v)) + 0x1000U) & 0xffffe000U);
+  return y;
+}
+
+// Largest difference over the largest value; NaN is infinite.
+double error(const Tensor& got, const Tensor& want) {
+  double most = 0, scale = 1e-30;
+  const std::vector<double> a = values(got), b = values(want);
+  for (std::size_t i = 0; i < b.size(); ++i) {
+    scale = std::max(scale, std::abs(b[i]));
+    const double difference = std::abs(a[i] - b[i]);
+    most = difference <= most ? most : difference == difference ? difference : INFINITY;
+  }
+  return most / scale;
+}
+
+struct Size {
+  std::int64_t n, h, w, o, padding;
+};
+
+struct Operands {
+  Tensor x, w, b, gy;  // memory order
+};
+
+// y, gx, gw, gb in the type of the operands.
+std::vector<Tensor> convolve(Device device, const kernels::Conv2dDims& d, const Operands& o) {
+  return run_kernel(device, {o.x, o.w, o.b, o.gy}, {{o.gy.numel(), o.x.dtype()}, {o.x.numel(), o.x.dtype()}, {o.w.numel(), o.x.dtype()}, {d.o, o.x.dtype()}},
+                    [&](auto& context, const auto& in, const auto& out) {
+                      const auto call = [&](auto t) {
+                        using T = decltype(t);
+                        kernels::conv2d_forward(context, d, at<T>(in, 0), at<T>(in, 1), at<T>(in, 2), at<T>(out, 0));
+                        kernels::conv2d_backward(context, d, at<T>(in, 0), at<T>(in, 3), at<T>(in, 1), at<T>(out, 1), at<T>(out, 2), at<T>(out, 3));
+                      };
+                      o.x.dtype() == DType::f64 ? call(double{}) : call(float{});
+                    });
+}
+
+Operands map(const Operands& o, const std::function<Tensor(const Tensor&)>& f) { return {f(o.x), f(o.w), o.b.to(DType::f64), f(o.gy)}; }
+
+}  // namespace
+
+TEST_CASE("convolutions of 16 channels by tensor cores equal the definition, within the precision that is allowed", "[cuda]") {
+  if (no_device()) return;
+  const Size sizes[] = {{1, 3, 3, 16, 0},  {3, 3, 5, 32, 0},  {2, 1, 1, 16, 1},   {1, 1, 2, 32, 1},   {2, 8, 7, 16, 0},  {1, 6, 12, 32, 1}, {2, 14, 10, 16, 0},
+                        {1, 12, 9, 32, 0}, {1, 13, 23, 16, 1}, {1, 11, 29, 32, 1}, {1, 22, 29, 32, 0}, {1, 26, 26, 16, 0}, {1, 9, 24, 16, 0}};
+  for (const bool tf32 : {true, false}) {
+    const Tf32Allowed allowed(tf32);
+    double sharpest[3] = {}, most[3] = {};
+    for (const Size& s : sizes) {
+      const std::int64_t oh = s.h - 2 + 2 * s.padding, ow = s.w - 2 + 2 * s.padding;
+      const kernels::Conv2dDims d{s.n, 16, s.h, s.w, s.o, 3, 3, oh, ow, {1, 1}, {s.padding, s.padding}, {1, 1}, 1};
+      INFO((tf32 ? "TF32 " : "three products ") << s.n << "x16x" << s.h << "x" << s.w << " to " << s.o << ", padding " << s.padding);
+      const Operands o{noise({s.n * s.h * s.w * 16}, "x"), noise({s.o * 144}, "w", DType::f32, -0.3, 0.2), noise({s.o}, "b"), noise({s.n * oh * ow * s.o}, "gy")};
+#ifdef MICA_CUDA_EMULATED
+      const int before = emulator::submitted("conv2d_pack_filters");
+#endif
+      const std::vector<Tensor> got = convolve(Device::cuda(), d, o);
+#ifdef MICA_CUDA_EMULATED
+      CHECK(emulator::submitted("conv2d_pack_filters") == before + 2);  // tensor cores were used
+#endif
+      const std::vector<Tensor> exact = convolve(Device(), d, map(o, [](const Tensor& x) { return x.to(DType::f64); }));
+      const std::vector<Tensor> sharp = tf32 ? convolve(Device(), d, map(o, rounded)) : exact;
+      for (std::size_t i = 0; i < 3; ++i) {
+        most[i] = std::max(most[i], error(got[i], exact[i])), sharpest[i] = std::max(sharpest[i], error(got[i], sharp[i]));
+        CHECK(error(got[i], sharp[i]) < 3e-6);  // sums of 144 products in f32
+        if (tf32) CHECK(error(got[i], exact[i]) < 2e-3);  // two operands, each off by 2⁻¹¹ at most
+      }
+      CHECK(error(got[3], exact[3]) < 1e-6);
+    }
+    for (const double e : most) CHECK((e > 1e-5) == tf32);  // the setting is heard
+  }
+}
+
+TEST_CASE("convolutions by tensor cores pass NaN on, and infinity", "[cuda]") {
+  if (no_device()) return;
+  for (const bool tf32 : {true, false}) {
+    const Tf32Allowed allowed(tf32);
+    const kernels::Conv2dDims d{1, 16, 5, 5, 16, 3, 3, 3, 3, {1, 1}, {0, 0}, {1, 1}, 1};
+    Operands o{noise({400}, "x"), Tensor::ones({2304}), Tensor::zeros({16}), noise({144}, "gy")};
+    o.x.data<float>()[0] = std::bit_cast<float>(0x7fffffff);  // the NaN that rounding by addition would make −0
+    CHECK(std::isnan(values(convolve(Device::cuda(), d, o)[0])[0]));
+    o.x.data<float>()[0] = INFINITY;
+    const double y = values(convolve(Device::cuda(), d, o)[0])[0];
+    CHECK((tf32 ? y == INFINITY : !std::isfinite(y)));  // three products meet ∞ − ∞
+    CHECK(std::isfinite(values(convolve(Device::cuda(), d, o)[0])[16]));
+  }
+}
