@@ -87,7 +87,7 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--threads", o.threads)->check(CLI::Range(1, 1024))->capture_default_str();
   app.add_option("--device", o.device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}))->capture_default_str();
   app.add_option("--policy", o.policy, "our own kernels or a library's, as mnist --policy");
-  app.add_option("--tf32", o.tf32, "may f32 be rounded to TF32: on or off, in all that can; default: PyTorch's defaults")->check(CLI::IsMember({"on", "off"}));
+  app.add_option("--tf32", o.tf32, "may f32 be rounded to TF32: on or off, in all that can; default: PyTorch's defaults");
   auto* gather = app.add_flag("--gather", o.gather, "each step gathers its batch from images on the device; else one batch serves all");
   app.add_option("--images", o.images, "on the device, with --gather")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--graph", o.graph, "on CUDA, with --gather: record N steps and replay them")->check(CLI::Range(1, 1000))->needs(gather);
@@ -102,8 +102,8 @@ int main(int argc, char** argv) try {
   CLI11_PARSE(app, argc, argv);
 
   set_num_threads(o.threads);
-  if (!o.policy.empty()) set_policy(o.policy);
-  if (!o.tf32.empty()) allow_matmul_tf32(o.tf32 == "on"), allow_cudnn_tf32(o.tf32 == "on");
+  if (!o.policy.empty()) configure("policy", o.policy);
+  if (!o.tf32.empty()) configure("tf32", o.tf32);
   const Device device = o.device == "cuda" ? Device::cuda() : Device::cpu();  // throws where there is none, with the reason
   const int block = o.block > 0 ? o.block : device == Device::cpu() ? 1 : 50;
   const networks::Network& entry = networks::find(o.network);

@@ -11,7 +11,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
+#include <iterator>
+#include <system_error>
 #include <vector>
 
 namespace mica {
@@ -52,11 +55,49 @@ void parse(std::string_view choices, Policies& policies) {
   }
 }
 
-void apply(kernels::Settings& to, std::string_view choices) {
+void apply_policy(kernels::Settings& to, std::string_view choices) {
   Policies policies;
   std::ranges::copy(to.policies, policies.begin());
   parse(choices, policies);
   std::ranges::copy(policies, to.policies.begin());
+}
+
+bool parse_switch(std::string_view name, std::string_view text) {
+  if (text != "on" && text != "off") throw Error(fmt::format("{} '{}': expected on or off", name, text));
+  return text == "on";
+}
+
+void apply_tf32(kernels::Settings& to, std::string_view text) { to.matmul_tf32 = to.cudnn_tf32 = parse_switch("tf32", text); }
+void apply_deterministic(kernels::Settings& to, std::string_view text) { to.deterministic = parse_switch("deterministic", text); }
+
+void apply_workspace(kernels::Settings& to, std::string_view text) {
+  constexpr std::size_t most = std::size_t{1} << 20;
+  std::size_t mebibytes = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), mebibytes);
+  if (error != std::errc() || end != text.data() + text.size() || mebibytes > most)
+    throw Error(fmt::format("workspace '{}': expected a whole number of MiB, from 0 to {}", text, most));
+  to.workspace_bytes = mebibytes << 20;
+}
+
+struct Named {
+  const char *name, *variable;
+  void (*apply)(kernels::Settings& to, std::string_view text);
+};
+constexpr Named all_named[] = {{"policy", "MICA_POLICY", apply_policy},
+                               {"tf32", "MICA_TF32", apply_tf32},
+                               {"deterministic", "MICA_DETERMINISTIC", apply_deterministic},
+                               {"workspace", "MICA_WORKSPACE", apply_workspace}};
+
+void apply_environment(kernels::Settings& to) {
+  for (const Named& named : all_named) {
+    const char* const text = std::getenv(named.variable);
+    if (!text || !*text) continue;
+    try {
+      named.apply(to, text);
+    } catch (const Error& error) {
+      throw Error(fmt::format("{}={}: {}", named.variable, text, error.what()));
+    }
+  }
 }
 
 }  // namespace
@@ -64,23 +105,23 @@ void apply(kernels::Settings& to, std::string_view choices) {
 kernels::Settings& settings() {
   static kernels::Settings& only = []() -> kernels::Settings& {
     static kernels::Settings made;
-    if (const char* choices = std::getenv("MICA_POLICY"); choices && *choices) {
-      try {
-        apply(made, choices);
-      } catch (const Error& error) {
-        throw Error(fmt::format("MICA_POLICY={}: {}", choices, error.what()));
-      }
-    }
+    apply_environment(made);
     return made;
   }();
   return only;
+}
+
+void configure(std::string_view name, std::string_view value) {
+  const auto named = std::ranges::find(all_named, name, &Named::name);
+  if (named == std::end(all_named)) throw Error(fmt::format("setting '{}': there are policy, tf32, deterministic and workspace", name));
+  named->apply(settings(), value);
 }
 
 void set_policy(Policy policy) {
   for (std::atomic<Policy>& each : settings().policies) each = policy;
 }
 void set_policy(std::string_view op, Policy policy) { settings().policies[index_of(op)] = policy; }
-void set_policy(std::string_view choices) { apply(settings(), choices); }
+void set_policy(std::string_view choices) { apply_policy(settings(), choices); }
 Policy policy(std::string_view op) { return settings().policies[index_of(op)]; }
 
 #ifdef MICA_CUDA

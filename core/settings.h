@@ -12,7 +12,7 @@ namespace mica {
 // ---- our own kernels, or a library's ----
 // The ops that a library has too are matmul, conv2d, batch_norm, dropout, max_pool2d, avg_pool2d and softmax. The library is
 // oneDNN on the CPU, cuBLAS and cuDNN on CUDA; where it is missing or cannot do a case, our own kernel does it. The default is
-// $MICA_POLICY, written as for set_policy, or automatic.
+// automatic.
 
 using kernels::Policy;
 
@@ -23,6 +23,12 @@ Policy policy(std::string_view op);
 // "native", "conv2d=library", "library,matmul=native,softmax=auto": from left to right, each `policy` or `op=policy`, where a
 // policy is auto, native or library. Throws Error, and then changes nothing.
 void set_policy(std::string_view choices);
+
+// ---- all settings by name, as the environment and programs' options give them ----
+
+// configure("tf32", "on"): policy, as for set_policy; tf32, of cuBLAS and cuDNN, and deterministic, on or off; workspace, in MiB.
+// Throws Error, and then changes nothing. What $MICA_POLICY, $MICA_TF32, $MICA_DETERMINISTIC and $MICA_WORKSPACE say holds from the start.
+void configure(std::string_view name, std::string_view value);
 
 // ---- CUDA's libraries ----
 

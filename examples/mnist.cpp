@@ -49,12 +49,16 @@ CLI::Validator finite(double low, double high) {
       "NUMBER", "");
 }
 
-void choose_policy(const std::string& choices) {
-  try {
-    set_policy(choices);
-  } catch (const Error& error) {
-    throw CLI::ValidationError("--policy", error.what());
-  }
+// --NAME VALUE for a setting of that name.
+void add_setting(CLI::App& app, const std::string& name, const std::string& help) {
+  const auto apply = [name](const std::string& value) {
+    try {
+      configure(name, value);
+    } catch (const Error& error) {
+      throw CLI::ValidationError("--" + name, error.what());
+    }
+  };
+  app.add_option_function<std::string>("--" + name, apply, help);
 }
 
 void declare(CLI::App& app, Options& o) {
@@ -62,10 +66,12 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--network", o.network, "which network (--list names them)")->capture_default_str();
   app.add_option("--data", o.data, "folder with the four IDX files; default: $MICA_DATA, the cache, download, drawn digits");
   app.add_option("--device", o.device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}))->capture_default_str();
-  app.add_option_function<std::string>("--policy", choose_policy,
-                                       fmt::format("our own kernels or a library's (oneDNN, cuBLAS, cuDNN): auto, native or library, for one op as op=library, several "
-                                                   "with commas; ops are {}; default: $MICA_POLICY, auto",
-                                                   fmt::join(kernels::library_op_names, ", ")));
+  add_setting(app, "policy", fmt::format("our own kernels or a library's (oneDNN, cuBLAS, cuDNN): auto, native or library, for one op as op=library, several "
+                                         "with commas; ops are {}; default: $MICA_POLICY, auto",
+                                         fmt::join(kernels::library_op_names, ", ")));
+  add_setting(app, "tf32", "may cuBLAS and cuDNN round f32 to TF32: on or off; default: $MICA_TF32, as PyTorch cuDNN only");
+  add_setting(app, "deterministic", "only algorithms of cuBLAS and cuDNN that repeat their bits: on or off; default: $MICA_DETERMINISTIC, on");
+  add_setting(app, "workspace", "MiB that one call of cuBLAS or cuDNN may use beside its arguments; default: $MICA_WORKSPACE, 256");
   app.add_option("--dtype", o.dtype, "f32 or f64")->check(CLI::IsMember({"f32", "f64"}))->capture_default_str();
   app.add_option("--epochs", o.epochs, "epochs to train; default: the network's recipe")->check(finite(1, 1e6));
   app.add_option("--batch-size", o.batch_size, "images a step; default: the recipe")->check(finite(1, 1e6));
@@ -105,12 +111,12 @@ struct Place {
   std::string description;
 };
 
-// "with cuBLAS, without cuDNN (why)"
+// "with cuBLAS (TF32 off), without cuDNN (why)"
 std::string libraries() {
-  std::string text;
-  for (const auto& [name, reason] : {std::pair("cuBLAS", why_no_cublas()), std::pair("cuDNN", why_no_cudnn())})
-    text += fmt::format("{}{} {}{}", text.empty() ? "" : ", ", reason.empty() ? "with" : "without", name, reason.empty() ? "" : " (" + reason + ")");
-  return text;
+  const auto library = [](const char* name, const std::string& why_not, bool tf32) {
+    return why_not.empty() ? fmt::format("with {} (TF32 {})", name, tf32 ? "on" : "off") : fmt::format("without {} ({})", name, why_not);
+  };
+  return library("cuBLAS", why_no_cublas(), matmul_tf32_allowed()) + ", " + library("cuDNN", why_no_cudnn(), cudnn_tf32_allowed());
 }
 
 Place choose_device(const std::string& wanted) {
@@ -214,7 +220,7 @@ int run(const Options& o, Saved& saved) {
     return 0;
   }
   const networks::Network& entry = networks::find(o.network);
-  (void)settings();  // throws for a bad $MICA_POLICY
+  (void)settings();  // throws for a bad $MICA_POLICY, $MICA_TF32, …
   if (o.threads) set_num_threads(*o.threads);
   manual_seed(o.seed);
   const DType dtype = o.dtype == "f64" ? DType::f64 : DType::f32;

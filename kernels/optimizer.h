@@ -16,8 +16,8 @@ struct SgdSlot {
   i64 n;
   T* parameter;
   const T* gradient;
-  T* momentum;  // null without momentum: for all slots of a call or for none
-  bool first;   // has momentum no history yet?
+  T* momentum;             // null without momentum: for all slots of a call or for none
+  GraphValue<bool> first;  // has momentum no history yet?
 };
 
 // d = g + weight_decay·θ;  b = d at the first step, then momentum·b + (1 − dampening)·d;

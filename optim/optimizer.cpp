@@ -49,7 +49,6 @@ std::vector<Optimizer::Parameter*> Optimizer::begin_step(std::size_t group, DTyp
   for (const Parameter* parameter : ready) require_same_device("optimizer", ready.front()->value, parameter->value);
   for (Parameter* parameter : ready) {
     const Tensor& value = parameter->value;
-    parameter->first = parameter->steps == 0;
     if (parameter->buffers.empty()) {
       std::vector<Tensor> made;  // all of them or, where there is no memory, none
       for (std::size_t i = 0; i < groups_[group].buffers.size(); ++i) made.push_back(Tensor::zeros(value.shape(), dtype, value.device()));

@@ -35,8 +35,7 @@ class Optimizer {
  protected:
   struct Parameter {
     Tensor value;
-    std::int64_t steps = 0;       // updates so far, this one included
-    bool first = true;            // is this step the first that its buffers see?
+    std::int64_t steps = 0;         // updates so far, this one included
     std::vector<Tensor> buffers{};  // one for each of the group's names, of the value's shape; none before the first step
   };
 

@@ -22,7 +22,7 @@ using namespace mica::test;
 
 namespace {
 
-enum class Rule { adam, momentum, sgd };
+enum class Rule { adam, momentum, dampened, sgd };
 
 // A small network with all that changes from step to step: a rate, the steps of an optimizer, dropout by itself and fused with
 // batch norm, running statistics.
@@ -34,6 +34,10 @@ Sequential small_network() {
   return net;
 }
 
+SgdOptions sgd_options(Rule rule) {
+  return {.lr = 0.01, .momentum = rule == Rule::sgd ? 0 : 0.9, .dampening = rule == Rule::dampened ? 0.3 : 0};
+}
+
 // Trained on batches of two, eagerly or by a graph of `steps` steps.
 struct Training {
   explicit Training(Rule rule, DType type) : dtype(type) {
@@ -42,7 +46,7 @@ struct Training {
     network.to(dtype);
     network.to(Device::cuda());
     if (rule == Rule::adam) optimizer = std::make_unique<Adam>(network.parameters(), AdamOptions{.lr = 0.01});
-    else optimizer = std::make_unique<Sgd>(network.parameters(), SgdOptions{.lr = 0.01, .momentum = rule == Rule::momentum ? 0.9 : 0.0});
+    else optimizer = std::make_unique<Sgd>(network.parameters(), sgd_options(rule));
   }
 
   void load(int number, std::size_t slot) {
@@ -246,7 +250,8 @@ TEST_CASE("a captured step goes on with an optimizer's loaded state, and adds gr
 
 TEST_CASE("a captured step starts anew where an optimizer loads a state without buffers", "[cuda][training]") {
   if (no_device()) return;
-  for (const Rule rule : {Rule::adam, Rule::momentum}) {
+  for (const Rule rule : {Rule::adam, Rule::momentum, Rule::dampened}) {
+    INFO(static_cast<int>(rule));
     Training eager(rule, DType::f32), graph(rule, DType::f32);
     const Optimizer::State fresh = eager.optimizer->state();
     CudaGraph captured;

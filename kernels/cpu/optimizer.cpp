@@ -96,7 +96,7 @@ void sgd_step(Cpu& cpu, const SgdSettings& s, std::span<const SgdSlot<T>> slots)
   const SgdRule<T> plain(s);
   const MomentumRule<T> with_momentum(s);
   for_each_run(cpu, slots, elements, grain, [&](const SgdSlot<T>& slot, i64, i64 begin, i64 end) {
-    if (slot.momentum) run(with_momentum, slot.first, end - begin, slot.parameter + begin, slot.gradient + begin, slot.momentum + begin);
+    if (slot.momentum) run(with_momentum, slot.first.value, end - begin, slot.parameter + begin, slot.gradient + begin, slot.momentum + begin);
     else run(plain, end - begin, slot.parameter + begin, slot.gradient + begin);
   });
 }

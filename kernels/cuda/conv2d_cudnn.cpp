@@ -1,4 +1,5 @@
-// Convolution by cuDNN: images NHWC, filters OHWI. Which algorithm, its heuristics say once for each shape; they time nothing.
+// Convolution by cuDNN: images NHWC, filters OHWI. Which algorithms, its heuristics say once for each shape; they time nothing, and
+// what they propose may turn out not to run: then the next one is taken, and for good.
 #include <mica/kernels/cuda/conv2d.h>
 #include <mica/kernels/cuda/cudnn.h>
 #include <mica/kernels/elementwise.h>
@@ -101,44 +102,47 @@ Cudnn::ConvolutionKey key_of(i64 pass, cudnnDataType_t type, const Conv2dDims& d
 
 // CUDNN_DEFAULT_MATH lets f32 be rounded to TF32, CUDNN_FMA_MATH does not.
 template <class Pass>
-ConvolutionChoice choose(cudnnHandle_t handle, const Descriptors& d, cudnnDataType_t type, const Limits& limits) {
+std::vector<ConvolutionChoice> choose(cudnnHandle_t handle, const Descriptors& d, cudnnDataType_t type, const Limits& limits) {
   const bool full = type == CUDNN_DATA_FLOAT && !limits.tf32;
   std::array<typename Pass::Proposal, Pass::most> proposals;
   int count = 0;
   d.convolution.set_math(full ? CUDNN_FMA_MATH : CUDNN_DEFAULT_MATH);
   if (!supported(Pass::propose(handle, d, &count, proposals.data()), "asking for a convolution's algorithms")) return {};
-  for (int i = 0; i < count; ++i) {  // the best first
+  std::vector<ConvolutionChoice> choices;
+  for (int i = 0; i < count; ++i) {
     const auto& proposal = proposals[static_cast<std::size_t>(i)];
     if (proposal.status != CUDNN_STATUS_SUCCESS || (limits.deterministic && proposal.determinism != CUDNN_DETERMINISTIC)) continue;
-    ConvolutionChoice choice{true, proposal.algo, full ? CUDNN_FMA_MATH : proposal.mathType, 0};
+    ConvolutionChoice choice{proposal.algo, full ? CUDNN_FMA_MATH : proposal.mathType, 0};
     d.convolution.set_math(choice.math);
     if (supported(Pass::workspace(handle, d, proposal.algo, &choice.workspace), "asking for a convolution's workspace") &&
         choice.workspace <= limits.workspace)
-      return choice;
+      choices.push_back(choice);
   }
-  return {};
+  return choices;
 }
 
 template <class Pass>
-ConvolutionChoice& choice_for(Cudnn& cudnn, const Conv2dDims& dims, const Descriptors& d, cudnnDataType_t type, const Settings& settings) {
+std::vector<ConvolutionChoice>& choices_for(Cudnn& cudnn, const Conv2dDims& dims, const Descriptors& d, cudnnDataType_t type, const Settings& settings) {
   const Limits limits{settings.cudnn_tf32 && type == CUDNN_DATA_FLOAT, settings.deterministic, settings.workspace_bytes};
   return cudnn.convolutions.get(key_of(Pass::number, type, dims, limits), [&] { return choose<Pass>(cudnn.handle(), d, type, limits); });
 }
 
-// call(handle, descriptors, algorithm, workspace, its bytes), with the algorithm for this shape.
+// call(handle, descriptors, algorithm, workspace, its bytes), with the first algorithm for this shape that runs.
 template <class Pass, class F>
 bool run(Cuda& cuda, const Conv2dDims& dims, cudnnDataType_t type, std::initializer_list<const void*> pointers, const char* what, const F& call) {
   if (!takes(dims) || !cudnn_aligned(pointers)) return false;
   Cudnn& cudnn = *cuda.cudnn();
   const std::lock_guard lock(cudnn.mutex());
   const Descriptors d(dims, type);
-  ConvolutionChoice& choice = choice_for<Pass>(cudnn, dims, d, type, cuda.settings());
-  if (!choice.usable) return false;
-  d.convolution.set_math(choice.math);
-  const auto workspace = cuda.scratch<char>(static_cast<i64>(choice.workspace));
-  choice.usable =
-      started(call(cudnn.handle(), d, static_cast<typename Pass::Algorithm>(choice.algorithm), workspace.get(), choice.workspace), what);
-  return choice.usable;
+  std::vector<ConvolutionChoice>& choices = choices_for<Pass>(cudnn, dims, d, type, cuda.settings());
+  for (; !choices.empty(); choices.erase(choices.begin())) {
+    const ConvolutionChoice& best = choices.front();
+    d.convolution.set_math(best.math);
+    const auto workspace = cuda.scratch<char>(static_cast<i64>(best.workspace));
+    if (started(call(cudnn.handle(), d, static_cast<typename Pass::Algorithm>(best.algorithm), workspace.get(), best.workspace), what))
+      return true;
+  }
+  return false;
 }
 
 // y += bias. cuDNN's own addition is said to be slow for NHWC.

@@ -23,6 +23,7 @@ std::string why_no_cublas();
 
 #include <array>
 #include <mutex>
+#include <vector>
 
 // MICA_CUBLAS_CALL(cublasLtCreate)(&handle)
 #define MICA_CUBLAS_CALL(function) MICA_LIBRARY_CALL(::mica::kernels::cublas_library(), function)
@@ -45,9 +46,8 @@ template <class T> using CublasOwned = Owned<T, static_cast<void (*)(T)>(destroy
 struct MatmulPlan {
   CublasOwned<cublasLtMatmulDesc_t> product;
   CublasOwned<cublasLtMatrixLayout_t> first, second, result;
-  cublasLtMatmulAlgo_t algorithm{};
-  std::size_t workspace_bytes = 0;
-  bool possible = false;  // otherwise cuBLAS cannot do it
+  // What the heuristic proposes, the best first, without those that turned out not to run. None: cuBLAS cannot do it.
+  std::vector<cublasLtMatmulHeuristicResult_t> proposals;
 };
 
 class Cublas {

@@ -75,9 +75,8 @@ struct FilterDescriptor : OwnedFilter {
 
 // ---- the handle ----
 
-// How a convolution is done: what cuDNN's heuristics put first among what the settings allow.
+// A way to do a convolution.
 struct ConvolutionChoice {
-  bool usable = false;
   int algorithm = 0;  // of the enumeration of its pass
   cudnnMathType_t math = CUDNN_DEFAULT_MATH;
   std::size_t workspace = 0;  // bytes
@@ -98,9 +97,10 @@ class Cudnn {
   cudnnHandle_t handle() const { return handle_.get(); }
   std::mutex& mutex() { return mutex_; }  // held from the first call of an op with this handle to the last
 
-  // Kept by pass, type, every dimension and the settings that matter.
+  // What cuDNN's heuristics propose and the settings allow, the best first, without those that turned out not to run. Kept by pass,
+  // type, every dimension and the settings that matter.
   using ConvolutionKey = std::vector<i64>;
-  ShapeCache<ConvolutionKey, ConvolutionChoice> convolutions;
+  ShapeCache<ConvolutionKey, std::vector<ConvolutionChoice>> convolutions;
   DropoutStates dropout;  // made at the first use
 
  private:

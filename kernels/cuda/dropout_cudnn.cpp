@@ -9,7 +9,8 @@ struct Elements : TensorDescriptor {
   Elements(cudnnDataType_t type, i64 n) : TensorDescriptor(type, CUDNN_TENSOR_NCHW, 1, 1, 1, n) {}
 };
 
-// One with these probability and states; a new seeding writes the states first.
+// One with these probability and states; a new seeding writes the states first. As they lie on the device, a captured call draws on
+// at each replay.
 struct Descriptor : OwnedDropout {
   Descriptor(Cuda& cuda, Cudnn& cudnn, const GeneratedDropout& d) {
     DropoutStates& states = cudnn.dropout;
@@ -19,6 +20,9 @@ struct Descriptor : OwnedDropout {
             "cudnnRestoreDropoutDescriptor");
       return;
     }
+    if (cuda.stream().recorded())
+      throw Error("dropout: cuDNN's generator is to start anew in a step that a CudaGraph records, and would draw the same masks at each replay; "
+                  "call manual_seed before capture(), or choose our own kernel by the policy dropout=native");
     if (!states.memory) {
       check(MICA_CUDNN_CALL(cudnnDropoutGetStatesSize)(cudnn.handle(), &states.bytes), "cudnnDropoutGetStatesSize");
       states.memory.reset(new Scratch<char>(cuda.scratch<char>(static_cast<i64>(states.bytes))));

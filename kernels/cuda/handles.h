@@ -35,6 +35,11 @@ class Stream {
   Stream() { check(cudaStreamCreateWithFlags(stream_.out(), cudaStreamNonBlocking), "making a stream"); }
   cudaStream_t get() const { return stream_.get(); }
   void synchronize() const { check(cudaStreamSynchronize(get()), "waiting for the device"); }
+  bool recorded() const {  // into a graph
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    check(cudaStreamIsCapturing(get(), &status), "asking for a stream's capture");
+    return status != cudaStreamCaptureStatusNone;
+  }
 
  private:
   Owned<cudaStream_t, cudaStreamDestroy> stream_;

@@ -16,6 +16,8 @@ template <class T> constexpr cudaDataType type_of = sizeof(T) == 8 ? CUDA_R_64F 
 // cublasLt adds a bias in its epilogue to f32, not to f64 (cuBLAS's documentation, cublasLtMatmul, table of types).
 template <class T> constexpr bool has_bias_epilogue = sizeof(T) == 4;
 
+constexpr int most_proposals = 8;  // that the heuristic is asked for
+
 struct Request {
   MatmulDims d;
   bool tf32, deterministic;
@@ -98,14 +100,14 @@ MatmulPlan make_plan(const Cublas& cublas, const Request& r) {
   plan.first = d.transpose_b ? layout<T>(d.n, d.k, d.batch) : layout<T>(d.k, d.n, d.batch);
   plan.second = d.transpose_a ? layout<T>(d.k, d.m, d.batch) : layout<T>(d.m, d.k, d.batch);
   plan.result = layout<T>(d.m, d.n, d.batch);
-  cublasLtMatmulHeuristicResult_t best{};
+  plan.proposals.resize(most_proposals);
   int found = 0;
   const cublasStatus_t status = MICA_CUBLAS_CALL(cublasLtMatmulAlgoGetHeuristic)(
-      cublas.handle(), plan.product.get(), plan.first.get(), plan.second.get(), plan.result.get(), plan.result.get(), preference(r).get(), 1, &best, &found);
+      cublas.handle(), plan.product.get(), plan.first.get(), plan.second.get(), plan.result.get(), plan.result.get(), preference(r).get(),
+      most_proposals, plan.proposals.data(), &found);
   if (status != CUBLAS_STATUS_NOT_SUPPORTED) check(status, "cublasLtMatmulAlgoGetHeuristic");
-  plan.possible = status == CUBLAS_STATUS_SUCCESS && found > 0 && best.state == CUBLAS_STATUS_SUCCESS && best.workspaceSize <= r.workspace_limit;
-  plan.algorithm = best.algo;
-  plan.workspace_bytes = best.workspaceSize;
+  plan.proposals.resize(status == CUBLAS_STATUS_SUCCESS ? static_cast<std::size_t>(found) : 0);
+  std::erase_if(plan.proposals, [&](const auto& p) { return p.state != CUBLAS_STATUS_SUCCESS || p.workspaceSize > r.workspace_limit; });
   return plan;
 }
 
@@ -127,18 +129,22 @@ bool cublas::matmul(Cuda& cuda, const MatmulDims& d, const T* a, const T* b, con
                   settings.workspace_bytes, accumulates ? nullptr : bias};
   const std::lock_guard lock(cublas->mutex);
   MatmulPlan& plan = cublas->plans.get(key_of<T>(r, accumulates), [&] { return make_plan<T>(*cublas, r); });
-  if (!plan.possible) return false;
+  if (plan.proposals.empty()) return false;
 
   if (r.bias) set(plan.product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, r.bias);
   if (accumulates) repeat(cuda, d.batch * d.m, d.n, bias, c);
   const T one = 1, kept = accumulates ? 1 : 0;
-  const auto workspace = cuda.scratch<char>(static_cast<i64>(plan.workspace_bytes));
-  const cublasStatus_t status = MICA_CUBLAS_CALL(cublasLtMatmul)(
-      cublas->handle(), plan.product.get(), &one, b, plan.first.get(), a, plan.second.get(), &kept, c, plan.result.get(), c, plan.result.get(),
-      &plan.algorithm, workspace.get(), plan.workspace_bytes, cuda.stream().get());
-  plan.possible = status != CUBLAS_STATUS_NOT_SUPPORTED;
-  if (plan.possible) check(status, "cublasLtMatmul"), cuda.launched("cublasLtMatmul");
-  return plan.possible;
+  for (; !plan.proposals.empty(); plan.proposals.erase(plan.proposals.begin())) {
+    const cublasLtMatmulHeuristicResult_t& best = plan.proposals.front();
+    const auto workspace = cuda.scratch<char>(static_cast<i64>(best.workspaceSize));
+    const cublasStatus_t status = MICA_CUBLAS_CALL(cublasLtMatmul)(
+        cublas->handle(), plan.product.get(), &one, b, plan.first.get(), a, plan.second.get(), &kept, c, plan.result.get(), c, plan.result.get(),
+        &best.algo, workspace.get(), best.workspaceSize, cuda.stream().get());
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED) continue;
+    check(status, "cublasLtMatmul"), cuda.launched("cublasLtMatmul");
+    return true;
+  }
+  return false;
 }
 
 template bool cublas::matmul(Cuda&, const MatmulDims&, const float*, const float*, const float*, float*);

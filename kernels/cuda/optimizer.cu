@@ -104,13 +104,13 @@ struct SgdUpdate : Update<T, 2, Nothing> {
 };
 
 template <class T>
-struct MomentumUpdate : Update<T, 3, bool> {
+struct MomentumUpdate : Update<T, 3, GraphValue<bool>> {
   MomentumRule<T> rule;
   const double* lr;
   explicit MomentumUpdate(const SgdSettings& settings) : rule(settings), lr(settings.lr.place) {}
   MICA_DEVICE static constexpr bool writes(int k) { return k != 1; }
-  MICA_DEVICE auto bind(bool first) const {
-    return [rule = with_rate(rule, lr), old = rule.old(first), fresh = rule.fresh(first)](T* x) { rule(old, fresh, x[0], x[1], x[2]); };
+  MICA_DEVICE auto bind(const GraphValue<bool>& first) const {
+    return [rule = with_rate(rule, lr), old = rule.old(first.get()), fresh = rule.fresh(first.get())](T* x) { rule(old, fresh, x[0], x[1], x[2]); };
   }
 };
 
@@ -246,7 +246,7 @@ void sgd_step(Cuda& cuda, const SgdSettings& settings, std::span<const SgdSlot<T
   const auto size = [](const SgdSlot<T>& slot) { return static_cast<unsigned>(slot.n); };
   if (!slots.empty() && slots[0].momentum)
     update_all(cuda, "sgd_step", MomentumUpdate<T>(settings), slots, [&](const SgdSlot<T>& slot) {
-      return DeviceSlot<T, 3, bool>{{slot.parameter, const_cast<T*>(slot.gradient), slot.momentum}, size(slot), slot.first};
+      return DeviceSlot<T, 3, GraphValue<bool>>{{slot.parameter, const_cast<T*>(slot.gradient), slot.momentum}, size(slot), slot.first};
     });
   else
     update_all(cuda, "sgd_step", SgdUpdate<T>(settings), slots, [&](const SgdSlot<T>& slot) {

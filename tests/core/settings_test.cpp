@@ -36,3 +36,29 @@ TEST_CASE("a policy is chosen for all ops, for one, or by a text") {
   set_policy("auto");
   CHECK(all() == "aaaaaaa");
 }
+
+TEST_CASE("every setting can be chosen by its name") {
+  configure("policy", "softmax=native");
+  CHECK(policy("softmax") == Policy::native);
+  CHECK((!matmul_tf32_allowed() && cudnn_tf32_allowed()));  // as PyTorch
+  configure("tf32", "on");
+  CHECK((matmul_tf32_allowed() && cudnn_tf32_allowed()));
+  configure("tf32", "off");
+  CHECK((!matmul_tf32_allowed() && !cudnn_tf32_allowed()));
+  configure("deterministic", "off");
+  CHECK_FALSE(deterministic());
+  configure("workspace", "0");
+  CHECK(workspace_limit() == 0);
+  configure("workspace", "1048576");
+  CHECK(workspace_limit() == std::size_t{1} << 40);
+
+  CHECK(error_text<Error>([] { configure("policy", "fast"); }) == "policy 'fast': expected auto, native or library, or op=policy");
+  CHECK(error_text<Error>([] { configure("tf32", "yes"); }) == "tf32 'yes': expected on or off");
+  CHECK(error_text<Error>([] { configure("deterministic", ""); }) == "deterministic '': expected on or off");
+  for (const std::string text : {"", "-1", "1.5", "2 ", "many", "1048577", "99999999999999999999"})
+    CHECK(error_text<Error>([&] { configure("workspace", text); }) == "workspace '" + text + "': expected a whole number of MiB, from 0 to 1048576");
+  CHECK(error_text<Error>([] { configure("TF32", "on"); }) == "setting 'TF32': there are policy, tf32, deterministic and workspace");
+  CHECK((!matmul_tf32_allowed() && !deterministic() && workspace_limit() == std::size_t{1} << 40));
+
+  configure("policy", "auto"), allow_cudnn_tf32(true), configure("deterministic", "on"), configure("workspace", "256");
+}

@@ -47,6 +47,7 @@ struct Algorithm {
   std::uint64_t parts;        // of every sum; more than one goes through the workspace
   std::uint64_t workspace_bytes;
   std::uint64_t alignment, bias_alignment;  // that it relies on
+  std::uint64_t rank;                       // among those that the heuristic proposed
 };
 static_assert(sizeof(Algorithm) <= sizeof(cublasLtMatmulAlgo_t));
 
@@ -61,7 +62,18 @@ Algorithm choose(const Problem& p, const Wanted& wanted) {
   const auto bias = reinterpret_cast<std::uintptr_t>(p.product->get<const void*>(CUBLASLT_MATMUL_DESC_BIAS_POINTER));
   const std::uint64_t parts = 4, bytes = parts * element * static_cast<std::uint64_t>(p.m() * p.n() * p.d->batch());
   const bool split = wanted.may_split && p.k() >= 32 && bytes <= wanted.workspace_bytes;
-  return {p.fingerprint(), split ? parts : 1, split ? bytes : 0, wanted.alignment % vector ? element : vector, bias % vector ? element : vector};
+  return {p.fingerprint(), split ? parts : 1, split ? bytes : 0, wanted.alignment % vector ? element : vector, bias % vector ? element : vector, 0};
+}
+
+// The best first: one that cuts its sums, where it may, and one that does not.
+std::vector<Algorithm> propose(const Problem& p, Wanted wanted) {
+  std::vector<Algorithm> proposals{choose(p, wanted)};
+  if (proposals[0].parts > 1) {
+    wanted.may_split = false;
+    proposals.push_back(choose(p, wanted));
+    proposals[1].rank = 1;
+  }
+  return proposals;
 }
 
 struct Call {
@@ -198,12 +210,15 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
   for (const auto matrix : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
                             CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
     wanted.alignment = std::min<std::uint64_t>(wanted.alignment, p->get<std::uint32_t>(matrix));
-  const Algorithm algorithm = choose(problem, wanted);
-  *results = {};
-  std::memcpy(&results->algo, &algorithm, sizeof algorithm);
-  results->workspaceSize = algorithm.workspace_bytes;
-  results->state = CUBLAS_STATUS_SUCCESS;
-  *found = 1;
+  const std::vector<Algorithm> proposals = propose(problem, wanted);
+  *found = std::min(requested, static_cast<int>(proposals.size()));
+  for (int i = 0; i < *found; ++i) {
+    const Algorithm& algorithm = proposals[static_cast<std::size_t>(i)];
+    results[i] = {};
+    std::memcpy(&results[i].algo, &algorithm, sizeof algorithm);
+    results[i].workspaceSize = algorithm.workspace_bytes;
+    results[i].state = CUBLAS_STATUS_SUCCESS;
+  }
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -220,6 +235,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t prod
   NEED(algorithm.fingerprint == problem.fingerprint() && "an algorithm of this product");
   NEED(workspace_bytes >= algorithm.workspace_bytes);
   NEED((workspace || workspace_bytes == 0) && reinterpret_cast<std::uintptr_t>(workspace) % 256 == 0);
+  CAN(!refuses_proposal(algorithm.rank));
   const auto compute = problem.is_f64() ? run<double> : run<float>;
   return compute(problem, algorithm, alpha, A, B, beta, C, D, workspace, workspace_bytes, stream);
 }

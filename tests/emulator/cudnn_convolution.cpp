@@ -68,11 +68,22 @@ cudnnStatus_t check(const char* function, cudnnHandle_t handle, cudnnTensorDescr
 
 // ---- algorithms: of each pass one without a workspace and one with; for gradients the former does not repeat its bits ----
 
+// In the order in which they are proposed. The last one the real library knows and cannot do in NHWC.
+const std::vector forward_algorithms{CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM, CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM,
+                                     CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD};
+const std::vector data_algorithms{CUDNN_CONVOLUTION_BWD_DATA_ALGO_0, CUDNN_CONVOLUTION_BWD_DATA_ALGO_1, CUDNN_CONVOLUTION_BWD_DATA_ALGO_WINOGRAD};
+const std::vector weight_algorithms{CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_3, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1,
+                                    CUDNN_CONVOLUTION_BWD_FILTER_ALGO_FFT};
+
+template <class Algorithm>
+bool runs(const std::vector<Algorithm>& proposed, Algorithm algorithm) {
+  return !refuses_proposal(static_cast<std::size_t>(std::ranges::find(proposed, algorithm) - proposed.begin()));
+}
+
 std::size_t index_bytes(cudnnTensorDescriptor_t y, cudnnFilterDescriptor_t f) {
   return sizeof(int) * std::size_t(y->h * y->w * f->h * f->w);
 }
 
-// Proposals in the order of `algorithms`, the last of which the real library knows and cannot do in NHWC.
 template <class Proposal, class Algorithm, class Workspace>
 cudnnStatus_t propose(cudnnConvolutionDescriptor_t d, int wanted, int* count, Proposal* proposals, const std::vector<Algorithm>& algorithms,
                       const std::vector<Algorithm>& random, const Workspace& workspace) {
@@ -201,8 +212,7 @@ cudnnStatus_t cudnnGetConvolutionForwardAlgorithm_v7(cudnnHandle_t handle, cudnn
   NEED(given(count, proposals) && wanted > 0, bad_param);
   PASS(check(__func__, handle, x, f, d, y));
   return propose<cudnnConvolutionFwdAlgoPerf_t, cudnnConvolutionFwdAlgo_t>(
-      d, wanted, count, proposals,
-      {CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM, CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM, CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD}, {},
+      d, wanted, count, proposals, forward_algorithms, {},
       [&](auto algorithm, std::size_t* bytes) { return cudnnGetConvolutionForwardWorkspaceSize(handle, x, f, d, y, algorithm, bytes); });
 }
 cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void* alpha, cudnnTensorDescriptor_t x, const void* xp,
@@ -214,6 +224,7 @@ cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void* alpha, c
   NEED(given(alpha, beta, xp, fp, yp), bad_param);
   PASS(cudnnGetConvolutionForwardWorkspaceSize(handle, x, f, d, y, algorithm, &need));
   NEED(workspace_bytes >= need && (workspace || need == 0), bad_param);
+  NEED(runs(forward_algorithms, algorithm), not_supported);
   return enqueue_pass(handle, __func__, Pass::forward, *x, *f, *d, *y, xp, fp, yp, workspace, need, false, Blend(x->type, alpha, beta));
 }
 
@@ -236,9 +247,7 @@ cudnnStatus_t cudnnGetConvolutionBackwardDataAlgorithm_v7(cudnnHandle_t handle, 
   NEED(given(count, proposals) && wanted > 0, bad_param);
   PASS(check(__func__, handle, gx, f, d, gy));
   return propose<cudnnConvolutionBwdDataAlgoPerf_t, cudnnConvolutionBwdDataAlgo_t>(
-      d, wanted, count, proposals,
-      {CUDNN_CONVOLUTION_BWD_DATA_ALGO_0, CUDNN_CONVOLUTION_BWD_DATA_ALGO_1, CUDNN_CONVOLUTION_BWD_DATA_ALGO_WINOGRAD},
-      {CUDNN_CONVOLUTION_BWD_DATA_ALGO_0}, [&](auto algorithm, std::size_t* bytes) {
+      d, wanted, count, proposals, data_algorithms, {CUDNN_CONVOLUTION_BWD_DATA_ALGO_0}, [&](auto algorithm, std::size_t* bytes) {
         return cudnnGetConvolutionBackwardDataWorkspaceSize(handle, f, gy, d, gx, algorithm, bytes);
       });
 }
@@ -251,6 +260,7 @@ cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void* alp
   NEED(given(alpha, beta, fp, gyp, gxp), bad_param);
   PASS(cudnnGetConvolutionBackwardDataWorkspaceSize(handle, f, gy, d, gx, algorithm, &need));
   NEED(workspace_bytes >= need && (workspace || need == 0), bad_param);
+  NEED(runs(data_algorithms, algorithm), not_supported);
   return enqueue_pass(handle, __func__, Pass::data, *gx, *f, *d, *gy, gyp, fp, gxp, workspace, need,
                       algorithm == CUDNN_CONVOLUTION_BWD_DATA_ALGO_0, Blend(gx->type, alpha, beta));
 }
@@ -276,10 +286,8 @@ cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithm_v7(cudnnHandle_t handle
   NEED(given(count, proposals) && wanted > 0, bad_param);
   PASS(check(__func__, handle, x, gf, d, gy));
   return propose<cudnnConvolutionBwdFilterAlgoPerf_t, cudnnConvolutionBwdFilterAlgo_t>(
-      d, wanted, count, proposals,
-      {CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_3, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1,
-       CUDNN_CONVOLUTION_BWD_FILTER_ALGO_FFT},
-      {CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_3}, [&](auto algorithm, std::size_t* bytes) {
+      d, wanted, count, proposals, weight_algorithms, {CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_3},
+      [&](auto algorithm, std::size_t* bytes) {
         return cudnnGetConvolutionBackwardFilterWorkspaceSize(handle, x, gy, d, gf, algorithm, bytes);
       });
 }
@@ -292,6 +300,7 @@ cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void* a
   NEED(given(alpha, beta, xp, gyp, gfp), bad_param);
   PASS(cudnnGetConvolutionBackwardFilterWorkspaceSize(handle, x, gy, d, gf, algorithm, &need));
   NEED(workspace_bytes >= need && (workspace || need == 0), bad_param);
+  NEED(runs(weight_algorithms, algorithm), not_supported);
   return enqueue_pass(handle, __func__, Pass::weight, *x, *gf, *d, *gy, xp, gyp, gfp, workspace, need,
                       algorithm != CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1, Blend(x->type, alpha, beta));
 }

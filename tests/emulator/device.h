@@ -54,6 +54,12 @@ int count_all();       // of all calls of the runtime
 // What every function of an emulated library asks first: must it fail?
 bool library_call();
 
+// From now on the first `count` algorithms that a library's heuristics propose for a problem are answered with NOT_SUPPORTED when
+// they are to run, as heuristics may be wrong.
+void refuse_proposals(int count);
+bool refuses_proposal(std::size_t rank);  // asked by the fakes when one runs
+int refused_proposals();                  // how often that was so, in all
+
 inline void fail_malloc(int nth, cudaError_t error = cudaErrorMemoryAllocation) { fail(Call::allocation, nth, error); }
 inline void fail_launch(int nth, cudaError_t error) { fail(Call::launch, nth, error); }
 inline void fail_library_call(int nth, bool ever_after = false) { fail(Call::library, nth, cudaErrorUnknown, ever_after); }

@@ -39,6 +39,23 @@ int count_all() {
   return runtime().all_calls;
 }
 
+void refuse_proposals(int count) {
+  const std::lock_guard lock(runtime().mutex);
+  runtime().refused_ranks = static_cast<std::size_t>(count);
+}
+
+bool refuses_proposal(std::size_t rank) {
+  const std::lock_guard lock(runtime().mutex);
+  const bool refused = rank < runtime().refused_ranks;
+  runtime().refused += refused;
+  return refused;
+}
+
+int refused_proposals() {
+  const std::lock_guard lock(runtime().mutex);
+  return runtime().refused;
+}
+
 bool library_call() {
   const std::lock_guard lock(runtime().mutex);
   const cudaError_t fault = calls(Call::library).tick();

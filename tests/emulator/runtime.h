@@ -55,6 +55,8 @@ struct Runtime {
   cudaStreamCaptureMode thread_mode = cudaStreamCaptureModeGlobal;
   std::array<Calls, call_kinds> calls;  // by Call
   int all_calls = 0;
+  std::size_t refused_ranks = 0;  // of libraries' proposals, the first ones
+  int refused = 0;                // of those, so far
   std::map<std::string, int> tracked;
   std::map<std::string, int> submitted;  // by enqueue
 

@@ -196,6 +196,26 @@ TEST_CASE("a call of cuBLAS that fails is named with its status, and the next on
   CHECK(text.find("matmul_cublas.cpp:") != std::string::npos);
   CHECK(same_bits(run<float>(Device::cuda(), p), want));
 }
+
+TEST_CASE("where cuBLAS cannot run what its heuristic puts first, its next proposal is tried, and the outcome is kept", "[cuda]") {
+  if (no_cublas()) return;
+  const ByLibrary scope;
+  const auto product = [](std::int64_t m, int by_cublas, int refused) {
+    const Product p{{.m = m, .n = 40, .k = 100}, true, 0};
+    products();
+    const int before = emulator::refused_proposals();
+    CHECK(difference(run<double>(Device::cuda(), p), run<double>(Device::cpu(), p)) < 1e-13);
+    CHECK(products() == by_cublas);
+    CHECK(emulator::refused_proposals() - before == refused);
+  };
+  emulator::refuse_proposals(1);
+  product(24, 1, 1);
+  product(24, 1, 0);
+  emulator::refuse_proposals(2);
+  product(25, 0, 2);
+  product(25, 0, 0);
+  emulator::refuse_proposals(0);
+}
 #endif
 
 #endif

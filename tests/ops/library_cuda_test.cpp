@@ -2,14 +2,18 @@
 #include "../no_device.h"
 #include "agreement.h"
 
+#include <mica/core/cuda_graph.h>
+#include <mica/core/error.h>
 #include <mica/core/ops.h>
 #include <mica/core/random.h>
 #include <mica/core/settings.h>
 
 #include <algorithm>
+#include <set>
 
 #if defined(MICA_CUDA_EMULATED) && defined(MICA_CUDNN)
 #include "../emulator/cudnn.h"
+#include "../emulator/device.h"
 #endif
 
 using namespace mica;
@@ -98,7 +102,75 @@ TEST_CASE("a gradient of dropout goes through the mask that its own call drew", 
   CHECK_FALSE(same_bits(dropout(x.detach(), 0.6, true, {}).to(Device::cpu()), first.to(Device::cpu())));  // nor did it start anew
 }
 
+TEST_CASE("dropout by cuDNN in a captured step goes on with its sequence, and a seed reaches it from outside", "[cuda][cudnn]") {
+  if (no_cudnn()) return;
+  const ByLibrary scope;
+  Tensor x = Tensor::ones({1000}, DType::f64, Device::cuda()), y;
+  const Tensor ones = x.clone();
+  x.set_requires_grad();
+  const auto step = [&](int) {
+    x.set_grad({});
+    y = dropout(x, 0.3, true, {});
+    y.backward(ones);
+  };
+  const auto drawn = [&] {
+    CHECK(same_bits(y.detach().to(Device::cpu()), x.grad().to(Device::cpu())));
+    return values(y.detach());
+  };
+  const auto outside = [&] { return values(dropout(ones, 0.3, true, {})); };
+  manual_seed(5);
+  std::vector<std::vector<double>> sequence(6);
+  for (std::vector<double>& mask : sequence) step(0), mask = drawn();
+  CHECK(std::set(sequence.begin(), sequence.end()).size() == sequence.size());
+
+  manual_seed(5);
+  CudaGraph graph;
+  graph.capture(step);  // draws the first mask
+  for (const std::size_t i : {1u, 2u}) {
+    graph.replay();
+    CHECK(drawn() == sequence[i]);
+  }
+  CHECK(outside() == sequence[3]);
+  graph.replay();
+  CHECK(drawn() == sequence[4]);
+  manual_seed(5);
+  graph.replay();
+  CHECK(drawn() == sequence[5]);
+  CHECK(outside() == sequence[0]);
+  graph.replay();
+  CHECK(drawn() == sequence[1]);
+
+  CudaGraph seeded;
+  CHECK(error_text<Error>([&] { seeded.capture([&](int) { manual_seed(7), step(0); }); }) ==
+        "dropout: cuDNN's generator is to start anew in a step that a CudaGraph records, and would draw the same masks at each replay; call "
+        "manual_seed before capture(), or choose our own kernel by the policy dropout=native");
+  manual_seed(5);
+  CHECK(outside() == sequence[0]);
+}
+
 #if defined(MICA_CUDA_EMULATED) && defined(MICA_CUDNN)
+
+namespace {
+
+// Forward, of the input, of the weights: how often cuDNN did them.
+std::array<long, 3> convolutions_by_cudnn() {
+  return {emulator::cudnn_calls("cudnnConvolutionForward"), emulator::cudnn_calls("cudnnConvolutionBackwardData"),
+          emulator::cudnn_calls("cudnnConvolutionBackwardFilter")};
+}
+
+// A convolution's result and gradients, each by cuDNN as often as expected.
+std::vector<Tensor> convolve(std::int64_t size, std::array<long, 3> expected) {
+  const auto before = convolutions_by_cudnn();
+  Tensor x = numbers({2, 3, size, size}), w = numbers({4, 3, 3, 3});
+  x.set_requires_grad(true), w.set_requires_grad(true);
+  const Tensor y = conv2d(x, w, {}, {});
+  y.backward(numbers(y.shape()));
+  const auto after = convolutions_by_cudnn();
+  for (std::size_t i = 0; i < 3; ++i) CHECK(after[i] - before[i] == expected[i]);
+  return {y.detach().to(Device::cpu()), x.grad().to(Device::cpu()), w.grad().to(Device::cpu())};
+}
+
+}  // namespace
 
 TEST_CASE("the policy decides whether cuDNN is asked", "[cuda][ops][cudnn]") {
   if (no_cudnn()) return;
@@ -121,20 +193,7 @@ TEST_CASE("the policy decides whether cuDNN is asked", "[cuda][ops][cudnn]") {
 TEST_CASE("convolution by cuDNN keeps to the workspace limit, to TF32's switch and to determinism", "[cuda][cudnn]") {
   if (no_cudnn()) return;
   const ByLibrary scope;
-  const auto asked = [] {
-    return std::array{emulator::cudnn_calls("cudnnConvolutionForward"), emulator::cudnn_calls("cudnnConvolutionBackwardData"),
-                      emulator::cudnn_calls("cudnnConvolutionBackwardFilter")};
-  };
-  const auto step = [&](std::array<long, 3> expected) {
-    const auto before = asked();
-    Tensor x = numbers({2, 3, 5, 5}), w = numbers({4, 3, 3, 3});
-    x.set_requires_grad(true), w.set_requires_grad(true);
-    const Tensor y = conv2d(x, w, {}, {});
-    y.backward(numbers(y.shape()));
-    const auto after = asked();
-    for (std::size_t i = 0; i < 3; ++i) CHECK(after[i] - before[i] == expected[i]);
-    return std::vector<Tensor>{y.detach().to(Device::cpu()), x.grad().to(Device::cpu()), w.grad().to(Device::cpu())};
-  };
+  const auto step = [](std::array<long, 3> expected) { return convolve(5, expected); };
   const auto full = step({1, 1, 1});
   set_workspace_limit(0);  // leaves forward an algorithm; the gradients' without a workspace do not repeat their bits
   step({1, 0, 0});
@@ -148,6 +207,28 @@ TEST_CASE("convolution by cuDNN keeps to the workspace limit, to TF32's switch a
     CHECK(difference(rounded[i], full[i]) > 1e-5);
     CHECK(difference(rounded[i], full[i]) < 1e-2);
   }
+}
+
+TEST_CASE("where cuDNN cannot run what its heuristics put first, their next proposals are tried, and the outcome is kept", "[cuda][cudnn]") {
+  if (no_cudnn()) return;
+  const ByLibrary scope;
+  set_deterministic(false);  // so that gradients have several algorithms too: 2 forward, 2 of the input, 3 of the weights
+  const auto step = [](std::int64_t size, std::array<long, 3> by_cudnn, int refused) {
+    const int before = emulator::refused_proposals();
+    const auto got = convolve(size, by_cudnn);
+    CHECK(emulator::refused_proposals() - before == refused);
+    set_policy(Policy::native);
+    const auto want = convolve(size, {0, 0, 0});
+    set_policy(Policy::library);
+    for (std::size_t i = 0; i < 3; ++i) CHECK(difference(got[i], want[i]) < 1e-5);
+  };
+  emulator::refuse_proposals(1);
+  step(6, {1, 1, 1}, 3);
+  step(6, {1, 1, 1}, 0);
+  emulator::refuse_proposals(2);
+  step(7, {0, 0, 1}, 6);
+  step(7, {0, 0, 1}, 0);
+  emulator::refuse_proposals(0);
 }
 
 TEST_CASE("the algorithm of a shape is asked for once", "[cuda][cudnn]") {

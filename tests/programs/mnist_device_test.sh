@@ -14,16 +14,38 @@ fails() { # TEXT ARGUMENT...: ends with status 1 and one line on stderr that hol
   check "$*" "[ $status = 1 ] && [ \$(wc -l <err) = 1 ] && grep -qF -- \"\$text\" err"
 }
 
+# Which libraries there are, and their switches: "with cuBLAS (TF32 off),with cuDNN (TF32 on),"
+libraries() { grep -oE "with cu(BLAS|DNN)( \(TF32 (on|off)\))?" out | tr "\n" ,; }
+# Of --memory's table: in each row current <= peak <= reserved, nothing is given back, and the last row sums the others up.
+memory_adds_up() {
+  awk '/^-+$/ { rules++; next }
+       rules == 1 || $1 == "now" {
+         current = $(NF - 3); change = $(NF - 2); peak = $(NF - 1); reserved = $NF
+         if (++rows == 1) before = current - change
+         if (peak < current || reserved < peak || reserved < held) bad = 1
+         if (peak > most) most = peak
+         held = reserved
+       }
+       $1 == "now" { off = current - change - before; if (off > 0.0015 || off < -0.0015 || peak < most) bad = 1 }
+       END { exit bad || rules != 2 || rows < 5 }' out
+}
+
 if "$program" --device cuda --summary >out 2>err; then
-  run --device cuda --data set --max-steps 2 --batch-size 3 --log-steps steps.csv --save there.safetensors
+  run --device cuda --data set --max-steps 2 --batch-size 3 --log-steps steps.csv --save there.safetensors --memory
   check "trains on cuda" '[ $status = 0 ] && grep -qE "on cuda:0 with(out)? cuBLAS.*, f32" out && [ "$(wc -l <steps.csv)" = 3 ]'
+  check "TF32 by default is PyTorch's" '[[ "with cuBLAS (TF32 off),with cuDNN (TF32 on)," = *"$(libraries)"* ]]'
+  number=" +[0-9]+\.[0-9]{3}" change=" +[+-][0-9]+\.[0-9]{3}"
+  check "memory by layer" 'grep -qE "^Memory of cuda:0 \(MB\) +current +change +peak +reserved$" out && memory_adds_up'
+  check "memory's lines" 'grep -qE "^conv1$number$change$number$number$" out && grep -qE "^conv1 backward$number$change$number$number$" out'
+  check "memory of the run" 'grep -qE "^memory of cuda:0: peak [0-9]+\.[0-9]{3} MB, reserved [0-9]+\.[0-9]{3} MB$" out'
   run --device cuda --data set --max-steps 2 --batch-size 3 --log-steps graph.csv --graph
   check "trains by a graph: the same losses" '[ $status = 0 ] && cmp -s steps.csv graph.csv'
-  run --device cuda --data set --max-steps 1 --batch-size 3 --policy library
-  check "trains by libraries" '[ $status = 0 ]'
+  MICA_TF32=off run --device cuda --data set --max-steps 1 --batch-size 3 --policy library --tf32 on --deterministic off --workspace 16
+  check "trains by libraries, as options say before the environment" '[ $status = 0 ] && [[ "with cuBLAS (TF32 on),with cuDNN (TF32 on)," = *"$(libraries)"* ]]'
   if [ "$backend" = emulator ]; then
-    EMULATOR_CUBLAS_MAJOR=7 run --device cuda --data set --max-steps 1 --batch-size 3 --policy library
+    MICA_TF32=off EMULATOR_CUBLAS_MAJOR=7 run --device cuda --data set --max-steps 1 --batch-size 3 --policy library
     check "another cuBLAS is refused" '[ $status = 0 ] && grep -qE "without cuBLAS \((cuBLAS was found in version 7, but this build of Mica needs version [0-9]+|this build of Mica has no cuBLAS)" out'
+    check "TF32 by the environment" '[[ "with cuDNN (TF32 off)," = *"$(libraries)"* ]]'
   fi
   run --device cuda --data set --eval --weights there.safetensors
   there=$(grep "^test accuracy" out)

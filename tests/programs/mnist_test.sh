@@ -50,6 +50,10 @@ check "the policy of the environment is the option's" '[ $status = 0 ] && cmp -s
 fails 2 "--policy: policy 'fast': expected auto, native or library, or op=policy" --data set --policy fast
 fails 2 "--policy: policy of op 'conv': there is nothing to choose for it, did you mean 'conv2d'?; ops are matmul, conv2d" --data set --policy native,conv=library
 MICA_POLICY=fast fails 1 "mnist: MICA_POLICY=fast: policy 'fast': expected auto, native or library, or op=policy" --data nowhere
+fails 2 "mnist: --tf32: tf32 'yes': expected on or off (--help lists the options)" --data set --tf32 yes
+fails 2 "mnist: --deterministic: deterministic '1': expected on or off (--help lists the options)" --data set --deterministic 1
+fails 2 "mnist: --workspace: workspace '-1': expected a whole number of MiB, from 0 to 1048576 (--help lists the options)" --data set --workspace=-1
+MICA_WORKSPACE=1GB fails 1 "mnist: MICA_WORKSPACE=1GB: workspace '1GB': expected a whole number of MiB, from 0 to 1048576" --data nowhere
 run --help
 check "help names the policies and ops" 'tr -s " \n" " " <out | grep -q "auto, native or library" && tr -s " \n" " " <out | grep -q "avg_pool2d, softmax"'
 
