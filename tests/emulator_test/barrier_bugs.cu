@@ -2,6 +2,7 @@
 #include "one_block.h"
 
 #include <mica/kernels/cuda/launch.h>
+#include <mica/kernels/cuda/tensor_core.h>
 
 namespace planted {
 namespace {
@@ -81,6 +82,12 @@ __global__ void shuffle_from_outside(bool bug, float* y) {
   y[threadIdx.x] = v;
 }
 
+__global__ void product_in_branch(bool bug, float* y) {
+  float d[4] = {};
+  if (!bug || threadIdx.x < 16) mica::kernels::tensor_core_product(d, 1, 1, 1, 1, 1, 1);
+  y[threadIdx.x] = d[0];
+}
+
 }  // namespace
 
 std::vector<Program> barrier_bugs() {
@@ -104,6 +111,7 @@ std::vector<Program> barrier_bugs() {
       {"shuffle of a whole warp in a branch", "divergent barrier or deadlock", always, one_block<shuffle_in_branch, 32, 0, 1>},
       {"shuffle on two lines", "lanes of one warp disagree", always, one_block<shuffle_on_two_lines, 32, 0, 1>},
       {"shuffle from a lane outside the mask", "which is not in mask 0000ffff", always, one_block<shuffle_from_outside, 32, 0, 8>},
+      {"tensor-core product in a branch", "divergent barrier or deadlock", always, one_block<product_in_branch, 32, 0, 8>},
       {"shuffle of a warp that is not whole", "names lanes that the block does not have", always,
        [](Bench& b, bool bug) {
          launch(b.cuda, "planted", shuffle_on_two_lines, {dim3(1), dim3(bug ? 48 : 64)}, false, b.d);

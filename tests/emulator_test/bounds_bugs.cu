@@ -114,6 +114,13 @@ std::vector<Program> bounds_bugs() {
          if (bug) launch(b.cuda, "planted", too_much_shared, {dim3(1), dim3(32)}, b.d);
          b.cuda.stream().synchronize();
        }},
+      {"dynamic shared memory that was not allowed", "cudaErrorInvalidConfiguration", always,
+       [](Bench& b, bool bug) {
+         if (!bug) return launch(b.cuda, "planted", past_dynamic_shared, {dim3(1), dim3(32), 99 << 10}, false, b.d);
+         mica::kernels::check(emulator::launch(b.cuda.stream().get(), "planted", too_much_shared, dim3(1), dim3(32), 49 << 10, b.d), "planted");
+       }},
+      {"dynamic shared memory that no kernel may have", "or more than 101376 bytes", always,
+       [](Bench& b, bool bug) { launch(b.cuda, "planted", past_dynamic_shared, {dim3(1), dim3(32), (99u << 10) + bug}, false, b.d); }},
       {"misaligned 16-byte access", "misaligned address", always | with_asan, one_block<four_at_once, 8, 1, 2>},
       {"16-byte access to shared memory that is aligned to 4", "misaligned address", always | with_asan,
        one_block<four_of_shared, 32, 0, 1>},
