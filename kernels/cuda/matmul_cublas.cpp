@@ -119,14 +119,13 @@ void repeat(Cuda& cuda, i64 rows, i64 n, const T* bias, T* y) {
 
 template <class T>
 bool cublas::matmul(Cuda& cuda, const MatmulDims& d, const T* a, const T* b, const T* bias, T* c) {
-  Cublas* const cublas = cuda.cublas();
-  if (!cublas) return false;
+  Cublas& cublas = *cuda.cublas();
   const Settings& settings = cuda.settings();
   const bool accumulates = bias && !has_bias_epilogue<T>;
   const Request r{d, sizeof(T) == 4 && settings.matmul_tf32, settings.deterministic, alignment_of({a, b, c, has_bias_epilogue<T> ? bias : nullptr}),
                   settings.workspace_bytes, accumulates ? nullptr : bias};
-  const std::lock_guard lock(cublas->mutex);
-  MatmulPlan& plan = cublas->plans.get(key_of<T>(r, accumulates), [&] { return make_plan<T>(*cublas, r); });
+  const std::lock_guard lock(cublas.mutex);
+  MatmulPlan& plan = cublas.plans.get(key_of<T>(r, accumulates), [&] { return make_plan<T>(cublas, r); });
   if (!plan.possible) return false;
 
   if (r.bias) set(plan.product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, r.bias);
@@ -134,7 +133,7 @@ bool cublas::matmul(Cuda& cuda, const MatmulDims& d, const T* a, const T* b, con
   const T one = 1, kept = accumulates ? 1 : 0;
   const auto workspace = cuda.scratch<char>(static_cast<i64>(plan.workspace_bytes));
   const cublasStatus_t status = MICA_CUBLAS_CALL(cublasLtMatmul)(
-      cublas->handle(), plan.product.get(), &one, b, plan.first.get(), a, plan.second.get(), &kept, c, plan.result.get(), c, plan.result.get(),
+      cublas.handle(), plan.product.get(), &one, b, plan.first.get(), a, plan.second.get(), &kept, c, plan.result.get(), c, plan.result.get(),
       &plan.algorithm, workspace.get(), plan.workspace_bytes, cuda.stream().get());
   plan.possible = status != CUBLAS_STATUS_NOT_SUPPORTED;
   if (plan.possible) check(status, "cublasLtMatmul"), cuda.launched("cublasLtMatmul");

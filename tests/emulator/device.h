@@ -51,8 +51,8 @@ void fail_nothing();
 int count(Call kind);  // of these calls in this process that were not refused by a broken context
 int count_all();       // of all calls of the runtime
 
-// What every function of an emulated library asks first: must it fail?
-bool library_call();
+// What every function of an emulated library asks first: must it fail, and for what? It answers by a status of its own.
+cudaError_t library_call();
 
 inline void fail_malloc(int nth, cudaError_t error = cudaErrorMemoryAllocation) { fail(Call::allocation, nth, error); }
 inline void fail_launch(int nth, cudaError_t error) { fail(Call::launch, nth, error); }
