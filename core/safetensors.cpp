@@ -158,7 +158,7 @@ void save_safetensors(const std::filesystem::path& path, const Safetensors& cont
   std::vector<Tensor> flat;  // in logical order
   std::uint64_t at = 0;
   for (const auto& [key, tensor] : content.tensors) {
-    const Tensor values = tensor.detach().reshape({tensor.numel()}).to(Device::cpu());
+    const Tensor values = tensor.detach().to(Device::cpu()).reshape({tensor.numel()});  // a device that is full has no room to reorder
     const std::uint64_t bytes = static_cast<std::uint64_t>(values.numel()) * size_of(values.dtype());
     header[key] = {{"dtype", name_of_dtype(values.dtype())}, {"shape", tensor.shape()}, {"data_offsets", {at, at + bytes}}};
     at += bytes;

@@ -50,12 +50,8 @@ CudaAllocator::Block CudaAllocator::take(std::size_t bytes, std::size_t needed) 
     if (void* const block = may_be_tight ? take_free(*lists, least) : nullptr) return {block, least};
   }
   if (void* const block = take_new(size)) return {block, size};
-  if (!recording_) {  // while it records, the device would not answer
-    kernels::check(cudaDeviceSynchronize(), "waiting for the device");
-    release_free_lists(free_);
-    if (pool_) release_free_lists(pool_->free);  // nothing is recorded yet that would need them
+  if (wait_and_release())
     if (void* const block = take_new(size)) return {block, size};
-  }
   void* const block = least < size ? take_new(least) : nullptr;
   if (!block) refuse(bytes);
   tight_.emplace(block, least);
@@ -132,12 +128,23 @@ void CudaAllocator::release_free_lists(FreeLists& lists) noexcept {
   lists.clear();
 }
 
-void CudaAllocator::release_cache() {
-  const std::lock_guard lock(mutex_);
-  kernels::require_device();
-  if (recording_) throw Error("release_cached_memory: while a CudaGraph is recorded nothing can wait for the device; do that before capture()");
+bool CudaAllocator::wait_and_release() {
+  if (recording_) return false;  // the device would not answer
   kernels::check(cudaDeviceSynchronize(), "waiting for the device");
   release_free_lists(free_);
+  if (pool_) release_free_lists(pool_->free);  // nothing is recorded yet that would need them
+  return true;
+}
+
+bool CudaAllocator::release_unused() {
+  const std::lock_guard lock(mutex_);
+  kernels::require_device();
+  return wait_and_release();
+}
+
+void CudaAllocator::release_cache() {
+  if (!release_unused())
+    throw Error("release_cached_memory: while a CudaGraph is recorded nothing can wait for the device; do that before capture()");
 }
 
 void CudaAllocator::use_pool(MemoryPool* pool, bool recording) {

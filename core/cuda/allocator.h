@@ -30,10 +30,11 @@ class CudaAllocator final : public kernels::DeviceMemory {
 
   void* allocate(std::size_t bytes) override;
   void free(void* pointer, std::size_t bytes) noexcept override;
+  bool release_unused() override;  // waits for the device; false while a graph is recorded, when that cannot be
 
   MemoryStats stats();
   std::size_t take_recent_peak();
-  void release_cache();  // waits for the device
+  void release_cache();  // waits for the device; throws Error while a graph is recorded
 
   // From now on memory comes from this pool, which takes what it lacks from all other memory, and returns there; null: as
   // usual. `recording`: the stream is being captured, so that nothing can wait for it.
@@ -59,6 +60,7 @@ class CudaAllocator final : public kernels::DeviceMemory {
   void* take_new(std::size_t size);                            // null: the device has no more
   [[noreturn]] void refuse(std::size_t bytes) const;
   void release_free_lists(FreeLists& lists) noexcept;
+  bool wait_and_release();
 
   int device_;
   std::mutex mutex_;

@@ -23,6 +23,7 @@ CudaDevice::CudaDevice(int index) : allocator(index) {
   try {
     check(cudaSetDevice(index), "choosing a device");
     context = std::make_unique<kernels::Cuda>(index, allocator, settings());
+    fault_ = std::make_unique<kernels::Pinned>(sizeof(kernels::RangeFault));  // now: where memory runs out, waiting must go on
     allocator.watch(*context);
   } catch (...) {
     close();
@@ -138,7 +139,6 @@ void CudaDevice::finish() {
 
 std::string CudaDevice::finish_watched() {
   if (watched_.empty() && recorded_.empty()) return context->stream().synchronize(), std::string();
-  if (!fault_) fault_ = std::make_unique<kernels::Pinned>(sizeof(kernels::RangeFault));
   check(cudaMemcpyAsync(fault_->get(), context->range_fault(), sizeof(kernels::RangeFault), cudaMemcpyDeviceToHost, context->stream().get()),
         "copying from the device");
   context->stream().synchronize();

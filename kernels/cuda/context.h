@@ -20,6 +20,7 @@ class DeviceMemory {
   virtual ~DeviceMemory() = default;
   virtual void* allocate(std::size_t bytes) = 0;  // never null
   virtual void free(void* pointer, std::size_t bytes) noexcept = 0;
+  virtual bool release_unused() { return false; }  // gives what is kept for later back to the device; false: not now, or nothing is kept
 };
 
 // Device memory until the end of a scope. Contents undefined.
@@ -65,6 +66,17 @@ class Cuda {
 
   // const auto partial = cuda.scratch<double>(blocks);
   template <class T> Scratch<T> scratch(i64 count) { return Scratch<T>(memory_, count); }
+
+  // f(), which calls a library; where that finds too little memory, once more after what nobody uses was given back to the device.
+  template <class F>
+  auto with_more_memory(const F& f) {
+    try {
+      return f();
+    } catch (const OutOfMemory&) {
+      if (!memory_.release_unused()) throw;
+    }
+    return f();
+  }
 
   // The name of the last kernel that was started in this process, for errors.
   static const char* last_launch() { return last_launch_; }

@@ -49,7 +49,7 @@ std::string why_no_cublas() {
 Cublas* Cuda::cublas() {
   static std::mutex mutex;
   const std::lock_guard lock(mutex);
-  if (!cublas_ && why_no_cublas().empty()) cublas_ = std::make_shared<Cublas>();
+  if (!cublas_ && why_no_cublas().empty()) cublas_ = with_more_memory([] { return std::make_shared<Cublas>(); });
   return cublas_.get();
 }
 
@@ -60,7 +60,7 @@ void check(cublasStatus_t status, const char* what, const char* file, int line) 
   const std::string text = fmt::format("{} failed: {}, {}{} ({}:{})", what, MICA_CUBLAS_CALL(cublasLtGetStatusName)(status),
                               MICA_CUBLAS_CALL(cublasLtGetStatusString)(status),
                               cause == cudaSuccess ? "" : fmt::format("; CUDA says {}, {}", cudaGetErrorName(cause), cudaGetErrorString(cause)), file, line);
-  if (status == CUBLAS_STATUS_ALLOC_FAILED) throw OutOfMemory(text + "; use a smaller batch");
+  if (status == CUBLAS_STATUS_ALLOC_FAILED || cause == cudaErrorMemoryAllocation) throw OutOfMemory(text + "; use a smaller batch");
   throw CudaError(text);
 }
 

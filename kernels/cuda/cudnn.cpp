@@ -98,7 +98,7 @@ Cudnn* Cuda::cudnn() {
   const std::lock_guard lock(making);
   if (cudnn_ || !why_not().empty()) return cudnn_.get();
   try {
-    cudnn_ = std::make_shared<Cudnn>(stream_);
+    cudnn_ = with_more_memory([&] { return std::make_shared<Cudnn>(stream_); });
   } catch (const NotForDevice&) {
     not_for_device = "cuDNN does not support this device";
   }
@@ -111,12 +111,13 @@ bool by_cudnn(Cuda& cuda, LibraryOp op) { return cuda.settings().policy(op) == P
 
 void check(cudnnStatus_t status, const char* what, const char* file, int line) {
   if (status == CUDNN_STATUS_SUCCESS) return;
-  check_lost(what, file, line);
+  const cudaError_t cause = check_lost(what, file, line);
   char words[512] = "";
   MICA_CUDNN_CALL(cudnnGetLastErrorString)(words, sizeof words);
   const std::string text = fmt::format("{} failed: {} ({}){}{} ({}:{})", what, MICA_CUDNN_CALL(cudnnGetErrorString)(status),
                                        static_cast<int>(status), *words ? ", " : "", words, file, line);
-  if (status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED) throw OutOfMemory(text + "; use a smaller batch");
+  const bool refused = status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED || status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED;
+  if (refused || cause == cudaErrorMemoryAllocation) throw OutOfMemory(text + "; use a smaller batch");
   throw CudaError(text);
 }
 

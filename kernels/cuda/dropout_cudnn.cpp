@@ -43,8 +43,8 @@ std::size_t reserve_bytes(const Elements& elements) {
 }  // namespace
 
 template <class T>
-i64 dropout_reserve_bytes(Cuda&, i64 n) {
-  return static_cast<i64>(reserve_bytes(Elements(cudnn_type<T>, n)));
+i64 dropout_reserve_bytes(Cuda& cuda, i64 n) {
+  return cuda.with_more_memory([&] { return static_cast<i64>(reserve_bytes(Elements(cudnn_type<T>, n))); });
 }
 
 template <class T>
@@ -52,10 +52,12 @@ bool dropout_by_cudnn(Cuda& cuda, i64 n, const GeneratedDropout& d, const T* x, 
   if (static_cast<float>(d.p) >= 1 || !cudnn_aligned({x, y, reserve})) return false;
   Cudnn& cudnn = *cuda.cudnn();
   const std::lock_guard lock(cudnn.mutex());
-  const Elements elements(cudnn_type<T>, n);
-  return started(MICA_CUDNN_CALL(cudnnDropoutForward)(cudnn.handle(), Descriptor(cuda, cudnn, d), elements, x, elements, y, reserve,
+  return cuda.with_more_memory([&] {
+    const Elements elements(cudnn_type<T>, n);
+    return started(MICA_CUDNN_CALL(cudnnDropoutForward)(cudnn.handle(), Descriptor(cuda, cudnn, d), elements, x, elements, y, reserve,
                                                         reserve_bytes(elements)),
                    "cudnnDropoutForward");
+  });
 }
 
 // The generator's states are given, and not read. A gradient may begin anywhere, and our own kernel does not know the mask.
@@ -63,15 +65,17 @@ template <class T>
 void dropout_backward_by_cudnn(Cuda& cuda, i64 n, const GeneratedDropout& d, const T* gy, T* gx, std::uint8_t* reserve) {
   Cudnn& cudnn = *cuda.cudnn();
   const std::lock_guard lock(cudnn.mutex());
-  const Elements elements(cudnn_type<T>, n);
   const GeneratedDropout as_it_is{d.p, cudnn.dropout.seed, cudnn.dropout.seeding};
   const bool aligned = cudnn_aligned({gy});
   const auto copy = cuda.scratch<T>(aligned ? 0 : n);
   if (!aligned)
     check(cudaMemcpyAsync(copy.get(), gy, static_cast<std::size_t>(n) * sizeof(T), cudaMemcpyDeviceToDevice, cuda.stream().get()), "copying a gradient");
-  check(MICA_CUDNN_CALL(cudnnDropoutBackward)(cudnn.handle(), Descriptor(cuda, cudnn, as_it_is), elements, aligned ? gy : copy.get(), elements, gx, reserve,
-                                              reserve_bytes(elements)),
-        "cudnnDropoutBackward");
+  cuda.with_more_memory([&] {
+    const Elements elements(cudnn_type<T>, n);
+    check(MICA_CUDNN_CALL(cudnnDropoutBackward)(cudnn.handle(), Descriptor(cuda, cudnn, as_it_is), elements, aligned ? gy : copy.get(), elements, gx,
+                                                reserve, reserve_bytes(elements)),
+          "cudnnDropoutBackward");
+  });
   Cuda::launched("cudnnDropoutBackward");
 }
 

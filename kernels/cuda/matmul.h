@@ -15,7 +15,7 @@ template <class T> void matmul(Cuda& cuda, const MatmulDims& d, const T* a, cons
 
 namespace cublas {
 
-// False where cuBLAS is missing or cannot do the case; then c is undefined. T: float, double.
+// By the context's cuBLAS, which is there. False where it cannot do the case; then c is undefined. T: float, double.
 template <class T> bool matmul(Cuda& cuda, const MatmulDims& d, const T* a, const T* b, const T* bias, T* c);
 
 }  // namespace cublas

@@ -121,14 +121,13 @@ void repeat(Cuda& cuda, i64 rows, i64 n, const T* bias, T* y) {
 
 template <class T>
 bool cublas::matmul(Cuda& cuda, const MatmulDims& d, const T* a, const T* b, const T* bias, T* c) {
-  Cublas* const cublas = cuda.cublas();
-  if (!cublas) return false;
+  Cublas& cublas = *cuda.cublas();
   const Settings& settings = cuda.settings();
   const bool accumulates = bias && !has_bias_epilogue<T>;
   const Request r{d, sizeof(T) == 4 && settings.matmul_tf32, settings.deterministic, alignment_of({a, b, c, has_bias_epilogue<T> ? bias : nullptr}),
                   settings.workspace_bytes, accumulates ? nullptr : bias};
-  const std::lock_guard lock(cublas->mutex);
-  MatmulPlan& plan = cublas->plans.get(key_of<T>(r, accumulates), [&] { return make_plan<T>(*cublas, r); });
+  const std::lock_guard lock(cublas.mutex);
+  MatmulPlan& plan = cublas.plans.get(key_of<T>(r, accumulates), [&] { return make_plan<T>(cublas, r); });
   if (plan.proposals.empty()) return false;
 
   if (r.bias) set(plan.product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, r.bias);
@@ -138,7 +137,7 @@ bool cublas::matmul(Cuda& cuda, const MatmulDims& d, const T* a, const T* b, con
     const cublasLtMatmulHeuristicResult_t& best = plan.proposals.front();
     const auto workspace = cuda.scratch<char>(static_cast<i64>(best.workspaceSize));
     const cublasStatus_t status = MICA_CUBLAS_CALL(cublasLtMatmul)(
-        cublas->handle(), plan.product.get(), &one, b, plan.first.get(), a, plan.second.get(), &kept, c, plan.result.get(), c, plan.result.get(),
+        cublas.handle(), plan.product.get(), &one, b, plan.first.get(), a, plan.second.get(), &kept, c, plan.result.get(), c, plan.result.get(),
         &best.algo, workspace.get(), best.workspaceSize, cuda.stream().get());
     if (status == CUBLAS_STATUS_NOT_SUPPORTED) continue;
     check(status, "cublasLtMatmul"), cuda.launched("cublasLtMatmul");

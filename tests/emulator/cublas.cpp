@@ -182,7 +182,7 @@ using namespace emulator::blas;
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
   if (!handle) return CUBLAS_STATUS_INVALID_VALUE;
   void* memory = nullptr;
-  if (library_call()) return CUBLAS_STATUS_NOT_INITIALIZED;
+  if (const cublasStatus_t failed = enter(CUBLAS_STATUS_NOT_INITIALIZED)) return failed;
   if (cudaMalloc(&memory, 1024)) return CUBLAS_STATUS_ALLOC_FAILED;
   *handle = new cublasLtContext{memory};
   track("cuBLAS handle(s)", 1);
@@ -200,7 +200,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t preference, int requested,
                                               cublasLtMatmulHeuristicResult_t* results, int* found) {
   if (!handle) return CUBLAS_STATUS_NOT_INITIALIZED;
-  if (library_call()) return CUBLAS_STATUS_INTERNAL_ERROR;
+  if (const cublasStatus_t failed = enter(CUBLAS_STATUS_INTERNAL_ERROR)) return failed;
   const Problem problem{live(product), live(a), live(b), live(c), live(d)};
   const Preference* const p = live(preference);
   NEED(p && results && found && requested > 0);
@@ -226,7 +226,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t prod
                               const void* B, cublasLtMatrixLayout_t b, const void* beta, const void* C, cublasLtMatrixLayout_t c, void* D,
                               cublasLtMatrixLayout_t d, const cublasLtMatmulAlgo_t* chosen, void* workspace, std::size_t workspace_bytes, cudaStream_t stream) {
   if (!handle) return CUBLAS_STATUS_NOT_INITIALIZED;
-  if (library_call()) return CUBLAS_STATUS_EXECUTION_FAILED;
+  if (const cublasStatus_t failed = enter(CUBLAS_STATUS_EXECUTION_FAILED)) return failed;
   const Problem problem{live(product), live(a), live(b), live(c), live(d)};
   NEED(alpha && beta);
   if (const cublasStatus_t status = problem.check()) return status;

@@ -9,6 +9,9 @@
 
 namespace emulator::blas {
 
+// First in a function: what it answers where it must fail, which is `usual` unless the fault is a lack of memory.
+cublasStatus_t enter(cublasStatus_t usual);
+
 struct Attribute {
   std::size_t bytes;
   std::uint64_t bits;

@@ -34,7 +34,7 @@ Object* find(Handle handle, const char* kind) {
 template <class Object, class Handle>
 cublasStatus_t create(Handle* handle, Object*& made) {
   if (!handle) return CUBLAS_STATUS_INVALID_VALUE;
-  if (library_call()) return CUBLAS_STATUS_ALLOC_FAILED;
+  if (const cublasStatus_t failed = enter(CUBLAS_STATUS_INTERNAL_ERROR)) return failed;
   *handle = made = new Object{};
   const std::lock_guard lock(alive().mutex);
   alive().all.insert(made);
@@ -58,7 +58,7 @@ cublasStatus_t set(Attributes* object, int attribute, const void* from, std::siz
   if (!object || !from) return CUBLAS_STATUS_INVALID_VALUE;
   const auto found = object->values.find(attribute);
   if (found == object->values.end() || found->second.bytes != bytes) return CUBLAS_STATUS_INVALID_VALUE;
-  if (library_call()) return CUBLAS_STATUS_INTERNAL_ERROR;
+  if (const cublasStatus_t failed = enter(CUBLAS_STATUS_INTERNAL_ERROR)) return failed;
   found->second.bits = 0;
   std::memcpy(&found->second.bits, from, bytes);
   return CUBLAS_STATUS_SUCCESS;
@@ -74,6 +74,11 @@ cublasStatus_t get(const Attributes* object, int attribute, void* to, std::size_
 }
 
 }  // namespace
+
+cublasStatus_t enter(cublasStatus_t usual) {
+  const cudaError_t fault = library_call();
+  return fault == cudaErrorMemoryAllocation ? CUBLAS_STATUS_ALLOC_FAILED : fault ? usual : CUBLAS_STATUS_SUCCESS;
+}
 
 const Layout* live(cublasLtMatrixLayout_t layout) { return find<Layout>(layout, "layout"); }
 const Product* live(cublasLtMatmulDesc_t product) { return find<Product>(product, "product"); }

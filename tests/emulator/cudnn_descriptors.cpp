@@ -28,10 +28,13 @@ namespace cudnn {
 
 cudnnStatus_t enter(const char* function) {
   const std::lock_guard lock(runtime().mutex);
-  const bool asked = library_call(), answered = failing && --failing == 0;
+  const cudaError_t asked = library_call();
+  const bool answered = failing && --failing == 0;
   if (asked || answered) {
     last_error = std::string(function) + ": a failure that was asked for";
-    return answered ? failure : CUDNN_STATUS_INTERNAL_ERROR;
+    return answered                               ? failure
+           : asked == cudaErrorMemoryAllocation ? CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
+                                                  : CUDNN_STATUS_INTERNAL_ERROR;
   }
   ++calls_of[function];
   return ok;
@@ -98,6 +101,7 @@ const char* cudnnGetErrorString(cudnnStatus_t status) {
     NAME(CUDNN_STATUS_BAD_PARAM_SHAPE_MISMATCH);
     NAME(CUDNN_STATUS_NOT_SUPPORTED);
     NAME(CUDNN_STATUS_INTERNAL_ERROR);
+    NAME(CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED);
     NAME(CUDNN_STATUS_EXECUTION_FAILED);
     NAME(CUDNN_STATUS_EXECUTION_FAILED_CUDART);
 #undef NAME

@@ -51,8 +51,8 @@ void fail_nothing();
 int count(Call kind);  // of these calls in this process that were not refused by a broken context
 int count_all();       // of all calls of the runtime
 
-// What every function of an emulated library asks first: must it fail?
-bool library_call();
+// What every function of an emulated library asks first: must it fail, and for what? It answers by a status of its own.
+cudaError_t library_call();
 
 // From now on the first `count` algorithms that a library's heuristics propose for a problem are answered with NOT_SUPPORTED when
 // they are to run, as heuristics may be wrong.

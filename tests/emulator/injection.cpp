@@ -56,11 +56,11 @@ int refused_proposals() {
   return runtime().refused;
 }
 
-bool library_call() {
+cudaError_t library_call() {
   const std::lock_guard lock(runtime().mutex);
   const cudaError_t fault = calls(Call::library).tick();
   if (is_sticky(fault)) runtime().sticky = fault;
-  return fault != cudaSuccess;
+  return fault;
 }
 
 }  // namespace emulator
