@@ -79,7 +79,7 @@ class Profile final : ScopeObserver {
     std::optional<std::size_t> around;  // the interval that it is in
   };
   struct Step {
-    std::size_t begin = 0, end = 0;
+    std::size_t begin, end;  // moments
     std::vector<Interval> intervals;
   };
   void enter(const std::string& name, Pass pass) noexcept override;
