@@ -17,18 +17,18 @@ struct Profile::Layer {
   bool leaf = true;
   bool learns = false, needs_gx = false, has_backward = false;
   double x = 0, y = 0, w = 0;  // bytes of input, output and parameters
-  double flops = 0;
+  double flops = 0, backward_flops = 0;
   int reads = 1;
 
   Part forward() const { return {0, flops, reads * x + y + w}; }
   Part backward() const {
     if (!has_backward) return {};
-    return {0, flops * (int{learns} + int{needs_gx}), reads * (x + y) + (needs_gx ? x : 0) + (learns ? 2 : 1) * w};
+    return {0, backward_flops, reads * (x + y) + (needs_gx ? x : 0) + (learns ? 2 : 1) * w};
   }
   void fuse(const Layer& next) {
     label += "+" + next.label;
-    learns = learns || next.learns;
-    y = next.y, w += next.w, flops += next.flops;
+    learns = learns || next.learns, has_backward = has_backward || next.has_backward;
+    y = next.y, w += next.w, flops += next.flops, backward_flops += next.backward_flops;
   }
 };
 
@@ -67,6 +67,7 @@ struct Profile::Layers final : ForwardObserver {
         layer.learns = layer.learns || parameter.requires_grad();
       }
       layer.needs_gx = x.requires_grad(), layer.has_backward = y.requires_grad();
+      layer.backward_flops = layer.flops * (int{layer.needs_gx} + int{layer.learns});
     }
     seen.push_back(std::move(layer));
   }

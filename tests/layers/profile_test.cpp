@@ -189,6 +189,31 @@ TEST_CASE("a profile of frozen, nested and repeated layers") {
   CHECK(find(rows, "twice.fc").backward.flops == 4 * flops);
 }
 
+TEST_CASE("products that run fused are a row with the work of each") {
+  struct Pair : Module {
+    Tensor forward(const Tensor& x) override {
+      ensure_named();
+      if (ForwardObserver::active()) return second(first(x));
+      const Scope scope(first.scope());
+      return second.forward(first.forward(x));
+    }
+    void visit(Visitor& v) override { v("first", first), v("second", second); }
+    const char* kind() const override { return "Pair"; }
+    Linear first{4, 8}, second{8, 2};
+  } pair;
+  Profile profile(pair, {5, 4});
+  profile.begin_step();
+  sum(pair(Tensor::ones({5, 4}))).backward();
+  profile.end_step();
+  const std::vector<Profile::Row> rows = profile.rows();
+  CHECK(names(rows) == std::vector<std::string>{"first+second", "other"});
+  const double first = 2 * 4 * 8 * 5, second = 2 * 8 * 2 * 5;
+  CHECK(rows[0].forward.flops == first + second);
+  CHECK(rows[0].backward.flops == first + 2 * second);  // the first one's input needs no gradient
+  CHECK(rows[0].forward.bytes == 4 * (20 + 10 + 40 + 18));
+  CHECK(rows[0].backward.bytes == 4 * (20 + 10 + 2 * (40 + 18)));
+}
+
 TEST_CASE("a profile's table names the ceiling that binds") {
   const Trained trained(Device::cpu(), 2);
   const auto lines = [](const std::string& text) {
