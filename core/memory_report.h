@@ -16,7 +16,7 @@ class MemoryReport final : ScopeObserver {
  public:
   explicit MemoryReport(Device device);
 
-  // A line for each layer's forward and backward so far, in the order of time, in MB of 10⁶ bytes: what was in tensors when it
+  // A line for each layer's forward and backward so far, each batch and each optimizer's step, in the order of time, in MB of 10⁶ bytes: what was in tensors when it
   // ended, how much more than when it began, the most there was in between, and what was held from the system; then the same
   // of now, with the largest peak.
   std::string table() const;

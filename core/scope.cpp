@@ -24,8 +24,8 @@ void end_range() {}
 
 Scope::Scope(const Name& name, Pass pass) : name_(name), pass_(pass) {
   if (!name_) return;
-  if (pass_ == Pass::forward) begin_range(*name_);
-  else begin_range(*name_ + " backward");
+  if (pass_ == Pass::backward) begin_range(*name_ + " backward");
+  else begin_range(*name_);
   outer_ = std::exchange(innermost, name);
   if (observer) observer->enter(*name_, pass_);
 }

@@ -1,5 +1,5 @@
-// Which part of a network works on this thread: a scope for each module's forward, and again for the backward of what its
-// forward recorded. Profilers see scopes as NVTX ranges (in builds with CUDA), and an observer of this thread hears of them.
+// Which part of a training step works on this thread: a scope for each module's forward, and again for the backward of what its
+// forward recorded, one for a batch that is made, and one for an optimizer's step or for clipping. Profilers see scopes as NVTX ranges (in builds with CUDA), and an observer of this thread hears of them.
 #pragma once
 
 #include <memory>
@@ -7,7 +7,7 @@
 
 namespace mica {
 
-enum class Pass { forward, backward };
+enum class Pass { forward, backward, data, optimizer };
 
 class Scope {
  public:

@@ -1,6 +1,7 @@
 #include <mica/core/dispatch.h>
 #include <mica/core/error.h>
 #include <mica/core/random.h>
+#include <mica/core/scope.h>
 #include <mica/data/image_set.h>
 
 #include <fmt/format.h>
@@ -76,6 +77,8 @@ bool BatchLoader::refill(Batch& batch) {
 }
 
 void BatchLoader::gather(Batch& batch) {
+  static const Scope::Name name = std::make_shared<const std::string>("BatchLoader");
+  const Scope scope(name, Pass::data);
   const kernels::BatchDims d{next_size(), set_.images.size(1), set_.images.size(2)};
   dispatch_floating(batch.images, [&](auto& context, auto t) {
     using T = decltype(t);

@@ -1,4 +1,5 @@
-// mnist: trains, evaluates and summarises the example networks on MNIST.
+// mnist: trains, evaluates, summarises and profiles the example networks on MNIST.
+#include "ceilings/ceilings.h"
 #include "networks/network.h"
 #include "training/trainer.h"
 
@@ -11,6 +12,7 @@
 #include <mica/core/settings.h>
 #include <mica/data/mnist.h>
 #include <mica/layers/dropout.h>
+#include <mica/layers/profile.h>
 #include <mica/layers/summary.h>
 
 #include <CLI/CLI.hpp>
@@ -34,9 +36,11 @@ struct Options {
   std::optional<int> threads;
   std::uint64_t seed = 0;
   int graph = 0;
-  bool no_shuffle = false, no_augment = false, summary = false, memory = false, list = false, eval = false, quiet = false;
-  std::string weights, save, log, log_steps;
+  bool no_shuffle = false, no_augment = false, summary = false, memory = false, profile = false, list = false, eval = false, quiet = false;
+  std::string weights, save, log, log_steps, profile_trace;
 };
+
+constexpr std::int64_t profiled_steps = 55, warm_up_steps = 5;
 
 // A finite number in [low, high]: CLI11's own Range lets NaN through.
 CLI::Validator finite(double low, double high) {
@@ -92,17 +96,20 @@ void declare(CLI::App& app, Options& o) {
   app.add_flag("--list", o.list, "print all networks and stop");
   auto* eval = app.add_flag("--eval", o.eval, "evaluate on the test set instead of training")->excludes(log)->excludes(log_steps);
   app.add_flag("--memory", o.memory, "report what a training step keeps in memory, by layer")->excludes(eval);
+  auto* profile = app.add_flag("--profile", o.profile,
+                               fmt::format("train for --max-steps, {} by default, and tell where a step's time goes, by layer", profiled_steps));
+  app.add_option("--profile-trace", o.profile_trace, "JSON file of every step, for chrome://tracing and ui.perfetto.dev")->needs(profile);
   app.add_flag("--quiet", o.quiet, "print the result only");
 }
 
 // Everything that can be found wrong before hours of work.
 void check(const Options& o) {
   std::set<std::filesystem::path> outputs;
-  for (const std::string& path : {o.save, o.log, o.log_steps}) {
+  for (const std::string& path : {o.save, o.log, o.log_steps, o.profile_trace}) {
     if (path.empty()) continue;
     require_writable(path);
     if (!outputs.insert(std::filesystem::weakly_canonical(std::filesystem::absolute(path))).second)
-      throw Error("two of --save, --log and --log-steps name the same file, " + path);
+      throw Error("two of --save, --log, --log-steps and --profile-trace name the same file, " + path);
   }
 }
 
@@ -182,12 +189,51 @@ void save(Sequential& network, const Options& o, training::Progress& progress, S
   throw Error(fmt::format("{}; the weights as they were then are saved to {}", error.what(), o.save));
 }
 
+// Which steps are measured: those after a few that warm up.
+void prepare(std::optional<Profile>& profile, Sequential& network, training::Settings& settings, const ImageSet& set) {
+  settings.batch_size = std::min(settings.batch_size, set.size());
+  const std::int64_t batches = (set.size() + settings.batch_size - 1) / settings.batch_size;
+  settings.max_steps = std::min(settings.max_steps.value_or(profiled_steps), settings.epochs * batches);
+  settings.warm_up = std::min(warm_up_steps, *settings.max_steps / 2);
+  settings.profile = &profile.emplace(network, Shape{settings.batch_size, 1, set.images.size(1), set.images.size(2)});
+}
+
+// The ceilings that a profile is compared with, and a line about them; none where there is nothing to compare.
+Profile::Ceilings ceilings(const training::Settings& settings, Device device, training::Progress& progress) {
+  if (bench::is_emulated(device)) {
+    progress.announce("profile: of an emulated device, whose times say nothing of a GPU's");
+    return {};
+  }
+  if (settings.dtype != DType::f32 || interrupted) return {};
+  const bench::Ceilings measured = bench::measure_ceilings(device, false, [] { return interrupted.load(); });
+  progress.announce(fmt::format("ceilings of this run: multiply-adds (FMA) {:.1f} GFLOP/s in f32, copy {:.1f} GB/s, read and written",
+                                measured.flops * 1e-9, measured.copy_bandwidth * 1e-9));
+  return {measured.flops, measured.copy_bandwidth};
+}
+
+void report(const Profile& profile, const Options& o, const training::Settings& settings, std::int64_t steps, Device device,
+            training::Progress& progress) {
+  if (profile.steps() == 0)
+    throw Error(fmt::format("--profile: expected a whole batch after {} steps of warm-up, got none in {} steps; give more --max-steps or "
+                            "--epochs, or a smaller --batch-size",
+                            settings.warm_up, steps));
+  progress.announce(profile.table(ceilings(settings, device, progress)));
+  const double ms = profile.step_ms();
+  progress.announce(fmt::format("a step of {} images: {:.3f} ms, {:.0f} images/s; medians of {} steps, after {} of warm-up", settings.batch_size, ms,
+                                static_cast<double>(settings.batch_size) / ms * 1e3, profile.steps(), settings.warm_up));
+  if (o.profile_trace.empty()) return;
+  write_file(o.profile_trace, {profile.chrome_trace()});
+  progress.say("trace saved to " + o.profile_trace);
+}
+
 int train(Sequential& network, const networks::Recipe& recipe, const Options& o, DType dtype, const Digits& digits, Device device,
           training::Progress& progress, Saved& saved) {
   training::Logs logs(o.log, o.log_steps);
-  const training::Settings settings{o.epochs.value_or(recipe.epochs), o.batch_size.value_or(recipe.batch_size), o.lr.value_or(recipe.lr),
-                                    !o.no_shuffle, o.no_augment ? Augmentation{} : recipe.augmentation, dtype, o.max_steps, o.graph, o.memory,
-                                    [&](int epoch, std::int64_t steps) { save(network, o, progress, saved, steps, fmt::format("after epoch {}", epoch)); }};
+  training::Settings settings{o.epochs.value_or(recipe.epochs), o.batch_size.value_or(recipe.batch_size), o.lr.value_or(recipe.lr),
+                              !o.no_shuffle, o.no_augment ? Augmentation{} : recipe.augmentation, dtype, o.max_steps, o.graph, o.memory,
+                              [&](int epoch, std::int64_t steps) { save(network, o, progress, saved, steps, fmt::format("after epoch {}", epoch)); }};
+  std::optional<Profile> profile;
+  if (o.profile) prepare(profile, network, settings, digits.train);
   const ImageSet train_set = digits.train.to(device), test_set = digits.test.to(device);
   std::signal(SIGINT, on_interrupt);
   training::Result result;
@@ -197,6 +243,8 @@ int train(Sequential& network, const networks::Recipe& recipe, const Options& o,
     logs.flush();
     save_and_fail(error, network, o, progress, saved);
   }
+  if (profile && (profile->steps() > 0 || result.outcome != training::Outcome::interrupted))
+    report(*profile, o, settings, result.steps, device, progress);
   if (o.memory) {
     const MemoryStats memory = memory_stats(device);
     progress.announce(fmt::format("memory of {}: peak {:.3f} MB, reserved {:.3f} MB", to_string(device), static_cast<double>(memory.peak) / 1e6,
@@ -226,6 +274,11 @@ int run(const Options& o, Saved& saved) {
   const DType dtype = o.dtype == "f64" ? DType::f64 : DType::f32;
   const Place place = choose_device(o.device);
   if (o.graph && o.eval) throw Error("--graph: records training steps, and --eval does none; leave one of them out");
+  if (o.profile && o.eval) throw Error("--profile: measures training steps, and --eval does none; leave one of them out");
+  if (o.profile && o.graph)
+    throw Error("--profile: expected steps done one by one, got --graph, whose replays cannot be told apart by layer; leave one of them out");
+  if (o.profile && o.max_steps == 0)
+    throw Error("--profile: expected a training step or more, got --max-steps 0; give a larger number, or leave it out");
   if (o.graph && place.device == Device::cpu())
     throw Error(fmt::format("--graph: expected a CUDA device, got {}; leave --graph out, there is nothing to gain by it", place.description));
   check(o);

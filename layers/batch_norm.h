@@ -21,6 +21,7 @@ class BatchNorm : public Module {
   virtual Tensor forward(const Tensor& x, bool relu, const kernels::Dropout& dropout) = 0;
   void visit(Visitor& v) override;
   std::int64_t mult_adds(const Shape& y) override { return parameter_count() * y[0]; }
+  int input_reads() const override { return 2; }  // statistics of all come first
   BatchNormOptions options_for(bool relu, const kernels::Dropout& dropout) const;  // of a call now
 
   Tensor weight, bias;               // (channels): 1, 0

@@ -23,6 +23,7 @@ class Conv2d : public Module {
   void visit(Visitor& v) override { v("weight", weight); v("bias", bias); }
   const char* kind() const override { return "Conv2d"; }
   std::int64_t mult_adds(const Shape& y) override;  // parameters × output pixels
+  std::int64_t flops(const Shape& y) override { return 2 * weight.numel() * y[0] * y[2] * y[3]; }
 
   const Conv2dOptions& options() const { return options_; }
 

@@ -15,6 +15,7 @@ class Linear : public Module {
   void visit(Visitor& v) override { v("weight", weight); v("bias", bias); }
   const char* kind() const override { return "Linear"; }
   std::int64_t mult_adds(const Shape& y) override { return parameter_count() * numel(y) / y.back(); }
+  std::int64_t flops(const Shape& y) override { return 2 * weight.numel() * numel(y) / y.back(); }
 
   Tensor weight, bias;  // bias is undefined without one
 };

@@ -56,6 +56,10 @@ class Module {
   virtual const char* kind() const = 0;  // "Conv2d"
   // Multiplications with additions for an output of this shape, as torchinfo counts them.
   virtual std::int64_t mult_adds(const Shape&) { return 0; }
+  // For profiles: the FLOP of products in a forward with an output of this shape, a multiplication and an addition each (a bias is what
+  // a sum begins with), and how often a training step must read the input before the output can be made.
+  virtual std::int64_t flops(const Shape&) { return 0; }
+  virtual int input_reads() const { return 1; }
 
   // forward(), with the module's name in the text of an Error, and the observer told.
   Tensor operator()(const Tensor& x);

@@ -1,5 +1,6 @@
 #include <mica/core/dispatch.h>
 #include <mica/core/error.h>
+#include <mica/core/scope.h>
 #include <mica/kernels/optimizer.h>
 #include <mica/optim/clip.h>
 
@@ -43,6 +44,8 @@ void changed(const std::vector<Tensor>& gradients) {
 }  // namespace
 
 Tensor clip_grad_norm_(const std::vector<Tensor>& parameters, double max_norm, double norm_type, bool error_if_nonfinite) {
+  static const Scope::Name name = std::make_shared<const std::string>("clip_grad_norm_");
+  const Scope scope(name, Pass::optimizer);
   if (!(norm_type > 0))
     throw Error(fmt::format("clip_grad_norm_: expected a norm type above 0 (infinity included), got {}", norm_type));
   const std::vector<Tensor> gradients = gradients_of("clip_grad_norm_", parameters);
@@ -65,6 +68,8 @@ Tensor clip_grad_norm_(const std::vector<Tensor>& parameters, double max_norm, d
 }
 
 void clip_grad_value_(const std::vector<Tensor>& parameters, double clip_value) {
+  static const Scope::Name name = std::make_shared<const std::string>("clip_grad_value_");
+  const Scope scope(name, Pass::optimizer);
   const std::vector<Tensor> gradients = gradients_of("clip_grad_value_", parameters);
   for_each_dtype(gradients, [&](auto& context, auto slots) { kernels::clamp(context, clip_value, slots); });
   changed(gradients);

@@ -1,6 +1,7 @@
 #include <mica/core/dispatch.h>
 #include <mica/core/error.h>
 #include <mica/core/replayed.h>
+#include <mica/core/scope.h>
 #include <mica/kernels/optimizer.h>
 #include <mica/optim/sgd.h>
 
@@ -18,6 +19,8 @@ void Sgd::add_group(const std::vector<Tensor>& parameters, const SgdOptions& o) 
 }
 
 void Sgd::step() {
+  static const Scope::Name name = std::make_shared<const std::string>("Sgd");
+  const Scope scope(name, Pass::optimizer);
   for (std::size_t g = 0; g < group_count(); ++g)
     for (const DType dtype : {DType::f32, DType::f64}) {
       const std::vector<Parameter*> ready = begin_step(g, dtype);

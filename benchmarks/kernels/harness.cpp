@@ -1,9 +1,9 @@
 #include "harness.h"
 
-#include "ceilings.h"
-#include "clock.h"
 #include "families.h"
 #include "machine.h"
+
+#include "../../examples/ceilings/clock.h"
 
 #include <mica/core/error.h>
 #include <mica/core/settings.h>
@@ -224,8 +224,8 @@ class Runner {
 template <class Context>
 void run(Context& context, Report& report) {
   const Cases<Context> cases = every_case<Context>(report.options.sizes);
-  if (!report.options.validate) report.ceilings = measure_ceilings(context, report.options);
-  const std::size_t cache = last_cache_bytes(context);
+  if (!report.options.validate) report.ceilings = measure_ceilings(device_of(context), report.options.sizes == "small", [] { return interrupted != 0; });
+  const std::size_t cache = last_cache_bytes(device_of(context));
   const long switches = involuntary_switches();
   const auto start = std::chrono::steady_clock::now();
   std::optional<Arena> arena;

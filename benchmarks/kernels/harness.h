@@ -5,6 +5,8 @@
 
 #include "case.h"
 
+#include "../../examples/ceilings/ceilings.h"
+
 #include <algorithm>
 #include <csignal>
 
@@ -37,15 +39,6 @@ struct CaseResult {
   std::string family, name;
   double bytes, flops;
   std::vector<Measured> measured;
-};
-
-struct Ceilings {
-  double copy_bandwidth = 0;  // bytes read and written a second
-  double flops = 0;           // of f32 multiply-adds, two each, a second
-  double launch = 0;          // seconds from one empty kernel to the next; CUDA only
-  // The least seconds a case can take.
-  double floor(const CaseResult& c) const { return std::max(c.bytes / copy_bandwidth, c.flops / flops); }
-  bool by_bytes(const CaseResult& c) const { return c.bytes / copy_bandwidth >= c.flops / flops; }
 };
 
 struct Report {

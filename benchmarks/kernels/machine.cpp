@@ -1,6 +1,7 @@
 #include "machine.h"
 
-#include "clock.h"
+#include "../../examples/ceilings/ceilings.h"
+#include "../../examples/ceilings/clock.h"
 
 #include <commit.h>
 #include <fmt/chrono.h>
@@ -26,21 +27,11 @@ std::string cpuinfo(const std::string& name) {
 
 }  // namespace
 
-std::size_t last_cache_bytes(Cpu&) {
-  std::size_t kilobytes = 0;
-  for (int index = 0; index < 8; ++index) {
-    std::ifstream in(fmt::format("/sys/devices/system/cpu/cpu0/cache/index{}/size", index));
-    std::size_t size = 0;
-    if (in >> size) kilobytes = std::max(kilobytes, size);
-  }
-  return kilobytes ? kilobytes * 1024 : std::size_t{32} << 20;
-}
-
 Machine machine_of(Cpu& cpu) {
   const std::string mhz = cpuinfo("cpu MHz"), model = cpuinfo("model name");
   const std::string about =
       fmt::format("family {}, model {}, {} cores", cpuinfo("cpu family"), cpuinfo("model\t"), std::thread::hardware_concurrency());
-  return {"cpu", model.empty() ? "unknown" : model, about, false, mhz.empty() ? 0 : std::stod(mhz), cpu.threads(), last_cache_bytes(cpu)};
+  return {"cpu", model.empty() ? "unknown" : model, about, false, mhz.empty() ? 0 : std::stod(mhz), cpu.threads(), last_cache_bytes(Device::cpu())};
 }
 
 #ifdef MICA_CUDA
@@ -54,8 +45,6 @@ int attribute(cudaDeviceAttr which, Cuda& cuda) {
 
 }  // namespace
 
-std::size_t last_cache_bytes(Cuda& cuda) { return static_cast<std::size_t>(attribute(cudaDevAttrL2CacheSize, cuda)); }
-
 Machine machine_of(Cuda& cuda) {
   cudaDeviceProp properties;
   kernels::check(cudaGetDeviceProperties(&properties, cuda.device()), "asking for a device's properties");
@@ -65,13 +54,9 @@ Machine machine_of(Cuda& cuda) {
   const std::string about =
       fmt::format("sm_{}{}, {} multiprocessors, driver for CUDA {}.{}, runtime {}.{}", properties.major, properties.minor,
                   properties.multiProcessorCount, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
-#ifdef MICA_CUDA_EMULATED
-  constexpr bool emulated = true;
-#else
-  constexpr bool emulated = false;
-#endif
-  return {to_string(device_of(cuda)), properties.name, about, emulated, attribute(cudaDevAttrClockRate, cuda) * 1e-3, 0,
-          last_cache_bytes(cuda)};
+  const Device device = device_of(cuda);
+  return {to_string(device), properties.name, about, is_emulated(device), attribute(cudaDevAttrClockRate, cuda) * 1e-3, 0,
+          last_cache_bytes(device)};
 }
 #endif
 

@@ -15,10 +15,8 @@ struct Machine {
 };
 
 Machine machine_of(Cpu& cpu);
-std::size_t last_cache_bytes(Cpu& cpu);
 #ifdef MICA_CUDA
 Machine machine_of(Cuda& cuda);
-std::size_t last_cache_bytes(Cuda& cuda);
 #endif
 
 // How often other programs took a processor from this one so far.

@@ -1,6 +1,5 @@
 // Times every family of kernels: ours, a library's and a naive one, beside what the machine can do. docs/microbenchmarks.md says
 // how; compare.py says what changed between two of its files.
-#include "ceilings.h"
 #include "families.h"
 #include "report.h"
 

@@ -26,7 +26,7 @@ std::string time_text(const std::optional<Timing>& t) {
            : "–";
 }
 
-double percent(const Report& report, const CaseResult& c, const Timing& t) { return 100 * report.ceilings->floor(c) * 1e6 / t.median; }
+double percent(const Report& report, const CaseResult& c, const Timing& t) { return 100 * report.ceilings->floor(c.bytes, c.flops) * 1e6 / t.median; }
 
 void print_row(const Report& report, const CaseResult& c, const Measured& m) {
   const std::string name = c.family + "/" + c.name;
@@ -37,7 +37,7 @@ void print_row(const Report& report, const CaseResult& c, const Measured& m) {
   const std::optional<Timing>& ours = judged(c.measured.front());
   fmt::print("| {} | {} | {} | {} | {} | {} | {:.0f} % {} | {} |\n", name, m.implementation, time_text(m.cold), time_text(m.warm),
              significant(c.bytes / t->median * 1e-3), c.flops > 0 ? significant(c.flops / t->median * 1e-3) : "–", percent(report, c, *t),
-             report.ceilings->by_bytes(c) ? "copy" : "FMA", ours ? significant(t->median / ours->median) : "–");
+             report.ceilings->by_bytes(c.bytes, c.flops) ? "copy" : "FMA", ours ? significant(t->median / ours->median) : "–");
 }
 
 Json to_json(const Report& report, const CaseResult& c, const Timing& t) {

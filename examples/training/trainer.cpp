@@ -103,7 +103,10 @@ Result train(Sequential& network, const networks::Recipe& recipe, const Settings
       const std::int64_t most = settings.max_steps ? *settings.max_steps - result.steps : std::numeric_limits<std::int64_t>::max();
       std::optional<MemoryReport> memory;
       if (settings.memory && result.steps == 0) memory.emplace(train_set.images.device());
+      Profile* const profile = result.steps >= settings.warm_up && loader.whole_batches_left() > 0 ? settings.profile : nullptr;
+      if (profile) profile->begin_step();
       const std::vector<StepResult> done = memory ? steps.next_eagerly(loader) : steps.next(loader, most);
+      if (profile) profile->end_step();
       if (memory) progress.announce(memory->table());
       if (done.empty()) break;
       for (const StepResult& step : done) tally.add(step);

@@ -7,6 +7,7 @@
 #include "../networks/network.h"
 
 #include <mica/data/image_set.h>
+#include <mica/layers/profile.h>
 
 #include <atomic>
 #include <functional>
@@ -29,6 +30,8 @@ struct Settings {
   int steps_per_graph = 0;                // 0: steps are not captured; else CUDA only
   bool memory = false;                    // report what the first step keeps in memory, by layer
   std::function<void(int epoch, std::int64_t steps)> after_epoch = {};  // steps of this run so far; its log is written
+  Profile* profile = nullptr;  // of the network on whole batches: measures the steps on these, after the first ones
+  std::int64_t warm_up = 0;    // so many
 };
 
 enum class Outcome { finished, stopped_at_max_steps, interrupted };

@@ -45,13 +45,19 @@ class Stream {
   Owned<cudaStream_t, cudaStreamDestroy> stream_;
 };
 
-// A mark in a stream's work. Without timing, which costs.
+// A mark in a stream's work. Without its time, which costs, unless that is asked for.
 class Event {
  public:
-  Event() { check(cudaEventCreateWithFlags(event_.out(), cudaEventDisableTiming), "making an event"); }
+  static constexpr unsigned timed = cudaEventDefault;
+  explicit Event(unsigned flags = cudaEventDisableTiming) { check(cudaEventCreateWithFlags(event_.out(), flags), "making an event"); }
   cudaEvent_t get() const { return event_.get(); }
   void record(const Stream& stream) { check(cudaEventRecord(get(), stream.get()), "recording an event"); }
   void synchronize() const { check(cudaEventSynchronize(get()), "waiting for the device"); }
+  double microseconds_since(const Event& earlier) const {  // both timed, and the device got to both
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, earlier.get(), get()), "reading the time between events");
+    return static_cast<double>(milliseconds) * 1e3;
+  }
 
  private:
   Owned<cudaEvent_t, cudaEventDestroy> event_;

@@ -41,6 +41,31 @@ check "list" '[ $status = 0 ] && grep -q "^gap-19k" out'
 run --help
 check "help" '[ $status = 0 ] && grep -q -- --max-steps out'
 
+# ---- where a step's time goes ----
+run --data set --max-steps 3 --batch-size 128 --log-steps profiled.csv --profile --profile-trace trace.json --quiet
+check "profile" '[ $status = 0 ] && grep -qE "^ceilings of this run: multiply-adds \(FMA\) [0-9.]+ GFLOP/s in f32, copy [0-9.]+ GB/s" out && grep -qE "^norm7\+relu7\+dropout7 .*% copy" out && grep -q "^a step of 128 images: .* images/s; medians of 1 steps, after 1 of warm-up" out'
+check "a profile has data, optimizer and all of the step" '[ "$(grep -cE "^(BatchLoader \(data\)|Sgd \(optimizer\)|loss|other|step)  " out)" = 5 ]'
+check "profiling changes nothing of what is trained" 'cmp -s <(head -4 first.csv) profiled.csv'
+check "a trace" 'python3 - trace.json <<"PYTHON"
+import json, sys
+events = [e for e in json.load(open(sys.argv[1]))["traceEvents"] if e["ph"] == "X"]
+assert [e["name"] for e in events if e["cat"] == "step"] == ["step 1"], events
+assert {e["cat"] for e in events} == {"step", "data", "forward", "backward", "optimizer"}
+assert all(e["dur"] >= 0 and e["ts"] >= 0 for e in events)
+PYTHON'
+fails 1 "mnist: cannot write no/trace.json: the folder no does not exist" --data set --profile --profile-trace no/trace.json
+check "a trace that cannot be written is told before any work" '[ ! -s out ]'
+fails 1 "mnist: two of --save, --log, --log-steps and --profile-trace name the same file, x" --data set --profile --profile-trace x --log x
+fails 1 "mnist: --profile: measures training steps, and --eval does none; leave one of them out" --data set --profile --eval
+fails 1 "mnist: --profile: expected steps done one by one, got --graph, whose replays cannot be told apart by layer; leave one of them out" --data set --profile --graph
+fails 1 "mnist: --profile: expected a training step or more, got --max-steps 0; give a larger number, or leave it out" --data set --profile --max-steps 0
+fails 1 "mnist: --profile: expected a whole batch after 1 steps of warm-up, got none in 2 steps; give more --max-steps or --epochs, or a smaller --batch-size" --data set --profile --batch-size 200 --epochs 1
+fails 2 "mnist: --profile-trace requires --profile" --data set --profile-trace x
+"$program" --data set --profile --max-steps 1000000 --epochs 1000000 --batch-size 64 --profile-trace cut.json >out 2>err & pid=$!
+for _ in $(seq 100); do grep -q "^epoch 2" out && break; sleep 0.1; done
+kill -INT $pid; wait $pid; status=$?
+check "Ctrl-C ends a profile with what was measured" '[ $status = 130 ] && grep -q "^step  " out && grep -q "^interrupted after" out && python3 -m json.tool cut.json >/dev/null'
+
 # ---- our own kernels or a library's ----
 run --data set --max-steps 1 --batch-size 8 --policy "library,conv2d=native,matmul=auto"
 check "policy" '[ $status = 0 ]'

@@ -1,6 +1,6 @@
 // A whole training step of gap-19k, forward, backward and update, on random images that stay where they are.
+#include "../../../examples/ceilings/clock.h"
 #include "../../../examples/networks/network.h"
-#include "../clock.h"
 #include "../families.h"
 
 #include <mica/core/cuda_graph.h>

@@ -1,9 +1,14 @@
 #include "ceilings.h"
 
 #include "clock.h"
-#include "machine.h"
+
+#include <mica/core/context.h>
+#include <mica/kernels/cpu/parallel.h>
 
 #include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <string>
 
 #ifdef MICA_CUDA
 #include "ceilings_cuda.h"
@@ -16,12 +21,14 @@
 namespace mica::bench {
 namespace {
 
+using Stop = std::function<bool()>;
+
 // The shortest of a few: a ceiling is what is possible.
 template <class Context, class F>
-double least_seconds(Context& context, int repeats, const F& f) {
+double least_seconds(Context& context, int repeats, const Stop& stop, const F& f) {
   f();
   double least = microseconds(context, f);
-  for (int k = 1; k < repeats && !interrupted; ++k) least = std::min(least, microseconds(context, f));
+  for (int k = 1; k < repeats && !stop(); ++k) least = std::min(least, microseconds(context, f));
   return least * 1e-6;
 }
 
@@ -63,8 +70,8 @@ __attribute__((target("avx2,fma"))) float avx2_chains(i64 times) {
 }
 #endif
 
-double flop_rate(Cpu& cpu, Chain chain, int lanes, i64 times) {
-  const double seconds = least_seconds(cpu, 9, [&] {
+double flop_rate(Cpu& cpu, Chain chain, int lanes, i64 times, const Stop& stop) {
+  const double seconds = least_seconds(cpu, 9, stop, [&] {
     kernels::parallel_for(cpu, cpu.threads(), 1, [&](i64 begin, i64 end) {
       for (i64 thread = begin; thread < end; ++thread) {
         volatile float sink = chain(times);
@@ -75,11 +82,9 @@ double flop_rate(Cpu& cpu, Chain chain, int lanes, i64 times) {
   return 2.0 * chains * lanes * static_cast<double>(times) * cpu.threads() / seconds;
 }
 
-}  // namespace
-
-Ceilings measure_ceilings(Cpu& cpu, const Options& options) {
+Ceilings measure(Cpu& cpu, bool small, const Stop& stop) {
   Ceilings ceilings;
-  const std::size_t bytes = options.sizes == "small" ? std::size_t{32} << 20 : std::max(2 * last_cache_bytes(cpu), std::size_t{256} << 20);
+  const std::size_t bytes = small ? std::size_t{32} << 20 : std::max(2 * last_cache_bytes(Device::cpu()), std::size_t{256} << 20);
   const Arena from(Device::cpu(), bytes), to(Device::cpu(), bytes);
   const auto copy = [&](i64 begin, i64 end) {
     std::memcpy(to.base() + begin * 4096, from.base() + begin * 4096, static_cast<std::size_t>(end - begin) * 4096);
@@ -88,28 +93,27 @@ Ceilings measure_ceilings(Cpu& cpu, const Options& options) {
   kernels::parallel_for(cpu, static_cast<i64>(bytes / 4), 1 << 20, [&](i64 begin, i64 end) {
     for (i64 i = begin; i < end; ++i) reinterpret_cast<float*>(from.base())[i] = static_cast<float>(i & 0xffff);
   });
-  ceilings.copy_bandwidth = 2 * static_cast<double>(bytes) / least_seconds(cpu, 7, [&] { kernels::parallel_for(cpu, pages, 1, copy); });
+  ceilings.copy_bandwidth = 2 * static_cast<double>(bytes) / least_seconds(cpu, 7, stop, [&] { kernels::parallel_for(cpu, pages, 1, copy); });
 
   constexpr i64 times = 2'000'000;
-  ceilings.flops = flop_rate(cpu, plain_chains, 1, times / 16);
+  ceilings.flops = flop_rate(cpu, plain_chains, 1, times / 16, stop);
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    ceilings.flops = std::max(ceilings.flops, flop_rate(cpu, avx2_chains, 8, times));
-  if (__builtin_cpu_supports("avx512f")) ceilings.flops = std::max(ceilings.flops, flop_rate(cpu, avx512_chains, 16, times));
+    ceilings.flops = std::max(ceilings.flops, flop_rate(cpu, avx2_chains, 8, times, stop));
+  if (__builtin_cpu_supports("avx512f")) ceilings.flops = std::max(ceilings.flops, flop_rate(cpu, avx512_chains, 16, times, stop));
 #endif
   return ceilings;
 }
 
 #ifdef MICA_CUDA
-Ceilings measure_ceilings(Cuda& cuda, const Options& options) {
+Ceilings measure(Cuda& cuda, bool small, const Stop& stop) {
   Ceilings ceilings;
-  const bool tiny = options.sizes == "small";
-  const std::size_t bytes = tiny ? std::size_t{1} << 16 : std::size_t{1} << 30;
+  const std::size_t bytes = small ? std::size_t{1} << 16 : std::size_t{1} << 30;
   {
     const Arena from(device_of(cuda), bytes), to(device_of(cuda), bytes);
     kernels::check(cudaMemsetAsync(from.base(), 0x3f, bytes, cuda.stream().get()), "filling device memory");
-    const double by_kernel = least_seconds(cuda, 9, [&] { copy_all(cuda, bytes, from.base(), to.base()); });
-    const double by_runtime = least_seconds(cuda, 9, [&] {
+    const double by_kernel = least_seconds(cuda, 9, stop, [&] { copy_all(cuda, bytes, from.base(), to.base()); });
+    const double by_runtime = least_seconds(cuda, 9, stop, [&] {
       kernels::check(cudaMemcpyAsync(to.base(), from.base(), bytes, cudaMemcpyDeviceToDevice, cuda.stream().get()),
                      "copying on the device");
     });
@@ -118,16 +122,58 @@ Ceilings measure_ceilings(Cuda& cuda, const Options& options) {
   const Arena sink(device_of(cuda), 256);
   double flops = 0;
   const double seconds =
-      least_seconds(cuda, 9, [&] { flops = multiply_add_all(cuda, tiny ? 2 : 20000, reinterpret_cast<float*>(sink.base())); });
+      least_seconds(cuda, 9, stop, [&] { flops = multiply_add_all(cuda, small ? 2 : 20000, reinterpret_cast<float*>(sink.base())); });
   ceilings.flops = flops / seconds;
-  const int launches = tiny ? 4 : 2000;
-  ceilings.launch = least_seconds(cuda, 5,
+  const int launches = small ? 4 : 2000;
+  ceilings.launch = least_seconds(cuda, 5, stop,
                                   [&] {
                                     for (int k = 0; k < launches; ++k) empty_kernel(cuda);
                                   }) /
                     launches;
   return ceilings;
 }
+#endif
+
+std::size_t last_cache_bytes_of_cpu() {
+  std::size_t kilobytes = 0;
+  for (int index = 0; index < 8; ++index) {
+    std::ifstream in("/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/size");
+    std::size_t size = 0;
+    if (in >> size) kilobytes = std::max(kilobytes, size);
+  }
+  return kilobytes ? kilobytes * 1024 : std::size_t{32} << 20;
+}
+
+}  // namespace
+
+#ifdef MICA_CUDA
+Ceilings measure_ceilings(Device device, bool small, const Stop& stop) {
+  const bool on_cuda = device.kind() == Device::Kind::cuda;
+  const Ceilings ceilings = on_cuda ? measure(cuda_context(device), small, stop) : measure(cpu_context(), small, stop);
+  release_cached_memory(device);
+  return ceilings;
+}
+
+std::size_t last_cache_bytes(Device device) {
+  if (device.kind() == Device::Kind::cpu) return last_cache_bytes_of_cpu();
+  int bytes = 0;
+  kernels::check(cudaDeviceGetAttribute(&bytes, cudaDevAttrL2CacheSize, device.index()), "asking for a device's properties");
+  return static_cast<std::size_t>(bytes);
+}
+#else
+Ceilings measure_ceilings(Device device, bool small, const Stop& stop) {
+  const Ceilings ceilings = measure(cpu_context(), small, stop);
+  release_cached_memory(device);
+  return ceilings;
+}
+
+std::size_t last_cache_bytes(Device) { return last_cache_bytes_of_cpu(); }
+#endif
+
+#ifdef MICA_CUDA_EMULATED
+bool is_emulated(Device device) { return device.kind() == Device::Kind::cuda; }
+#else
+bool is_emulated(Device) { return false; }
 #endif
 
 }  // namespace mica::bench

@@ -1,10 +1,10 @@
 // Microseconds of work on a backend's own clock, and the memory that cases run in.
 #pragma once
 
-#include "case.h"
-
 #include <mica/core/device.h>
 #include <mica/core/memory.h>
+#include <mica/kernels/context.h>
+#include <mica/kernels/dims.h>
 
 #include <chrono>
 
@@ -13,6 +13,10 @@
 #endif
 
 namespace mica::bench {
+
+using kernels::Cpu;
+using kernels::Cuda;
+using kernels::i64;
 
 inline Device device_of(Cpu&) { return Device::cpu(); }
 
@@ -29,18 +33,13 @@ inline Device device_of(Cuda& cuda) { return Device::cuda(cuda.device()); }
 // Between two events of the stream; the device is idle before.
 template <class F>
 double microseconds(Cuda& cuda, const F& f) {
-  using kernels::check;
-  kernels::Owned<cudaEvent_t, cudaEventDestroy> begin, end;
-  check(cudaEventCreateWithFlags(begin.out(), cudaEventDefault), "making an event");
-  check(cudaEventCreateWithFlags(end.out(), cudaEventDefault), "making an event");
+  kernels::Event begin(kernels::Event::timed), end(kernels::Event::timed);
   synchronize(device_of(cuda));
-  check(cudaEventRecord(begin.get(), cuda.stream().get()), "recording an event");
+  begin.record(cuda.stream());
   f();
-  check(cudaEventRecord(end.get(), cuda.stream().get()), "recording an event");
+  end.record(cuda.stream());
   synchronize(device_of(cuda));
-  float milliseconds = 0;
-  check(cudaEventElapsedTime(&milliseconds, begin.get(), end.get()), "reading the time between events");
-  return static_cast<double>(milliseconds) * 1e3;
+  return end.microseconds_since(begin);
 }
 #endif
 
