@@ -73,7 +73,7 @@ void declare(CLI::App& app, Options& o) {
   add_setting(app, "policy", fmt::format("our own kernels or a library's (oneDNN, cuBLAS, cuDNN): auto, native or library, for one op as op=library, several "
                                          "with commas; ops are {}; default: $MICA_POLICY, auto",
                                          fmt::join(kernels::library_op_names, ", ")));
-  add_setting(app, "tf32", "may cuBLAS and cuDNN round f32 to TF32: on or off; default: $MICA_TF32, as PyTorch cuDNN only");
+  add_setting(app, "tf32", "may products of f32 be rounded to TF32: on or off, for all; default: $MICA_TF32, as PyTorch convolutions only");
   add_setting(app, "deterministic", "only algorithms of cuBLAS and cuDNN that repeat their bits: on or off; default: $MICA_DETERMINISTIC, on");
   add_setting(app, "workspace", "MiB that one call of cuBLAS or cuDNN may use beside its arguments; default: $MICA_WORKSPACE, 256");
   app.add_option("--dtype", o.dtype, "f32 or f64")->check(CLI::IsMember({"f32", "f64"}))->capture_default_str();
@@ -118,12 +118,14 @@ struct Place {
   std::string description;
 };
 
-// "with cuBLAS (TF32 off), without cuDNN (why)"
+// "with cuBLAS, without cuDNN (why), TF32 off in matmul and on in conv2d"
 std::string libraries() {
-  const auto library = [](const char* name, const std::string& why_not, bool tf32) {
-    return why_not.empty() ? fmt::format("with {} (TF32 {})", name, tf32 ? "on" : "off") : fmt::format("without {} ({})", name, why_not);
+  const auto library = [](const char* name, const std::string& why_not) {
+    return why_not.empty() ? fmt::format("with {}", name) : fmt::format("without {} ({})", name, why_not);
   };
-  return library("cuBLAS", why_no_cublas(), matmul_tf32_allowed()) + ", " + library("cuDNN", why_no_cudnn(), cudnn_tf32_allowed());
+  const auto tf32 = [](bool allowed) { return allowed ? "on" : "off"; };
+  return fmt::format("{}, {}, TF32 {} in matmul and {} in conv2d", library("cuBLAS", why_no_cublas()), library("cuDNN", why_no_cudnn()), tf32(matmul_tf32_allowed()),
+                     tf32(cudnn_tf32_allowed()));
 }
 
 Place choose_device(const std::string& wanted) {
