@@ -38,16 +38,14 @@ __global__ void __launch_bounds__(32 * warps_of_block(outs), outs == 16 ? 4 : 2)
   const Fragment<2> bias = a.bias ? load_pair(a.bias + 16 * half + 2 * g) : Fragment<2>{};
   __syncthreads();
 
-  float* const y = a.y + (static_cast<std::size_t>(image) * a.s.oh + row0) * a.s.ow * outs + 16 * half + 4 * (g / 2);
   PixelMoments moments;
   for (int first = warp / halves * columns_of_warp; first < columns_of_block(a.s.ow); first += warps / halves * columns_of_warp) {
-    int at[4], left[2];  // where columns are read; how many rows there are of those that are stored
-    float* to[2];
+    int at[4], to[2], left[2];  // where columns are read, and stored; how many rows there are of these
     find_pixels<rows>(at, first, a.s.ow);
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
       const Column<rows> column(first + 4 * t + 2 * j + g % 2, a.s.ow);
-      to[j] = y + (column.y * a.s.ow + column.x) * outs;
+      to[j] = ((image * a.s.oh + row0 + column.y) * a.s.ow + column.x) * outs + 16 * half + 4 * (g / 2);
       left[j] = column.inside && column.x < a.s.ow ? a.s.oh - row0 - column.y : 0;
       keep(to[j]), keep(left[j]);
     }
@@ -61,7 +59,7 @@ __global__ void __launch_bounds__(32 * warps_of_block(outs), outs == 16 ? 4 : 2)
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
         const bool live = row < left[j];
-        store_pack_if(live, to[j], quads.at[j]);
+        store_pack_if(live, a.y + to[j], quads.at[j]);
         to[j] += a.s.ow * outs;
         if (a.sums) moments.add(row == 0, live, quads.at[j]);
       }
