@@ -12,7 +12,8 @@
 
 namespace mica::kernels {
 
-// Can these sizes be chained? 3×3 filters, stride 1, padding 0 or 1, 16 channels to 16 or 32, at most 29 columns.
+// Can these sizes be chained? 3×3 filters, stride 1, padding 0 or 1, 16 channels to 16 or 32, at most 29 columns. Not where cuDNN is
+// chosen for one of the ops.
 inline bool conv2d_chain_applies(Cpu&, const Conv2dDims&) { return false; }
 bool conv2d_chain_applies(Cuda& cuda, const Conv2dDims& d);
 

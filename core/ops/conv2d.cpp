@@ -31,10 +31,7 @@ kernels::Conv2dDims check(const Tensor& x, const Tensor& w, const Tensor& bias, 
   if (numel(w.shape()) == 0) fail("expected a weight with at least one element");
   if (bias.defined() && bias.shape() != Shape{w.size(0)})
     fail(fmt::format("expected a bias of shape {}, got {}", w.size(0), to_string(bias.shape())));
-  kernels::Conv2dDims d{x.size(0), x.size(1), x.size(2), x.size(3), w.size(0), w.size(2), w.size(3), 0, 0,
-                        o.stride,  o.padding, o.dilation, o.groups};
-  d.oh = kernels::window_output(d.h, d.kh, o.stride[0], o.padding[0], o.dilation[0]);
-  d.ow = kernels::window_output(d.w, d.kw, o.stride[1], o.padding[1], o.dilation[1]);
+  const kernels::Conv2dDims d = conv2d_dims(x.shape(), w.shape(), o);
   if (d.oh < 1 || d.ow < 1)
     fail(fmt::format("the {}×{} kernel with dilation {}×{} does not fit into the {}×{} image with padding {}×{}", d.kh, d.kw,
                      o.dilation[0], o.dilation[1], d.h, d.w, o.padding[0], o.padding[1]));
@@ -42,6 +39,11 @@ kernels::Conv2dDims check(const Tensor& x, const Tensor& w, const Tensor& bias, 
 }
 
 }  // namespace
+
+kernels::Conv2dDims conv2d_dims(const Shape& x, const Shape& w, const Conv2dOptions& o) {
+  return {x[0], x[1], x[2], x[3], w[0], w[2], w[3], kernels::window_output(x[2], w[2], o.stride[0], o.padding[0], o.dilation[0]),
+          kernels::window_output(x[3], w[3], o.stride[1], o.padding[1], o.dilation[1]), o.stride, o.padding, o.dilation, o.groups};
+}
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
   if (x.rank() == 3) {  // one image

@@ -1,38 +1,25 @@
-#include <mica/core/autograd.h>
+#ifdef MICA_CUDA
+#include <mica/core/cuda/conv2d_chain.h>
+#endif
 #include <mica/core/dispatch.h>
 #include <mica/core/error.h>
 #include <mica/core/ops/conv2d_chain.h>
-#include <mica/core/ops/reduce.h>
 #include <mica/kernels/conv2d_chain.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
-#include <memory>
-#include <optional>
-#include <vector>
 
 namespace mica {
 namespace {
 
-kernels::Conv2dDims dims_of(const Shape& x, const ChainLink& link) {
-  const Conv2dOptions& o = link.options;
-  const Shape& w = link.weight.shape();
-  kernels::Conv2dDims d{x[0], x[1], x[2], x[3], w[0], w[2], w[3], 0, 0, o.stride, o.padding, o.dilation, o.groups};
-  d.oh = kernels::window_output(d.h, d.kh, o.stride[0], o.padding[0], o.dilation[0]);
-  d.ow = kernels::window_output(d.w, d.kw, o.stride[1], o.padding[1], o.dilation[1]);
-  return d;
-}
-
-Shape output_shape(const kernels::Conv2dDims& d) { return {d.n, d.o, d.oh, d.ow}; }
+kernels::Conv2dDims dims_of(const Shape& x, const ChainLink& link) { return conv2d_dims(x, link.weight.shape(), link.options); }
 
 bool aligned(const Tensor& x) { return reinterpret_cast<std::uintptr_t>(x.data<float>()) % 16 == 0; }
 
 // What the ops one by one would refuse, or need not: their texts are better.
 bool fits(const Tensor& x, const Tensor& tensor, const Shape& shape, bool may_be_undefined = false) {
   if (!tensor.defined()) return may_be_undefined;
-  return tensor.dtype() == DType::f32 && tensor.device() == x.device() && tensor.shape() == shape &&
-         aligned(tensor);
+  return tensor.dtype() == DType::f32 && tensor.device() == x.device() && tensor.shape() == shape && aligned(tensor);
 }
 
 bool norm_fits(const Tensor& x, const Shape& shape, const ChainLink& link) {
@@ -65,7 +52,10 @@ std::size_t chainable(const Tensor& x, std::span<const ChainLink> links) {
   bool fused = false;  // does a convolution stand beside a norm?
   for (const ChainLink& link : links) {
     if (link.convolves() ? !convolution_fits(x, shape, link) : taken > 0) break;
-    if (link.convolves()) shape = output_shape(dims_of(shape, link));
+    if (link.convolves()) {
+      const kernels::Conv2dDims d = dims_of(shape, link);
+      shape = {d.n, d.o, d.oh, d.ow};
+    }
     if (link.normalizes() && !norm_fits(x, shape, link)) break;
     fused = fused || (link.convolves() && (link.normalizes() || taken > 0));
     ++taken;
@@ -74,182 +64,13 @@ std::size_t chainable(const Tensor& x, std::span<const ChainLink> links) {
   return fused ? taken : 0;
 }
 
-#ifdef MICA_CUDA
-namespace {
-
-using kernels::BatchNormFactors, kernels::ChainGradient, kernels::ChainInput, kernels::ChainNormGradients, kernels::Cuda, kernels::NewBatchNormFactors;
-
-// What a link leaves for backward.
-struct Done {
-  std::optional<kernels::Conv2dDims> convolution;
-  Tensor packed;   // filters
-  Tensor y;        // what is normalised: the convolution's output, or the chain's input
-  Tensor factors;  // 4×channels: mean, inverse_std, scale, shift
-  kernels::Dropout dropout;
-  bool learnt = false;  // were mean and variance the batch's own?
-  std::optional<Saved> norm_weight;
-
-  NewBatchNormFactors<float> new_factors() const {
-    float* const at = factors.data<float>();
-    const std::int64_t channels = factors.size(1);
-    return {at, at + channels, at + 2 * channels, at + 3 * channels};
-  }
-  BatchNormFactors<float> by() const {
-    const auto [mean, inverse_std, scale, shift] = new_factors();
-    return {mean, inverse_std, scale, shift};
-  }
-};
-
-float* changed(Tensor x) {
-  x.bump_version();
-  return x.data<float>();
-}
-
-Tensor floats(const Tensor& like, const Shape& shape) { return Tensor::empty(shape, DType::f32, like.device()); }
-
-class Forward {
- public:
-  explicit Forward(const Tensor& x) : cuda_(cuda_context(x.device())), x_(x) {}
-
-  void run(const ChainLink& link) {
-    Done done;
-    done.y = x_;
-    std::optional<kernels::ChainStatistics> statistics;
-    Tensor variance;
-    if (link.normalizes()) {
-      const std::int64_t channels = link.norm_weight.size(0);
-      done.factors = floats(x_, {4, channels}), variance = floats(x_, {channels});
-      done.dropout = link.norm.dropout, done.learnt = link.norm.training, done.norm_weight.emplace("conv2d_chain", link.norm_weight);
-      const kernels::BatchNormParameters<float> parameters{link.norm.eps, link.norm_weight.data<float>(), link.norm_bias.data<float>()};
-      if (done.learnt) statistics = {parameters, running_of(link), variance.data<float>(), done.new_factors()};
-      else kernels::batch_norm_of_running<float>(cuda_, channels, link.running_mean.data<float>(), link.running_var.data<float>(), parameters, done.new_factors());
-    }
-    if (link.convolves()) {
-      convolve(link, done, statistics ? &*statistics : nullptr);
-    } else if (statistics) {
-      const kernels::BatchNormDims d{x_.numel() / x_.size(1), x_.size(1)};
-      kernels::batch_norm_of_batch<float>(cuda_, d, x_.data<float>(), statistics->parameters, statistics->running, statistics->variance, statistics->factors);
-    }
-    links.push_back(std::move(done));
-  }
-
-  // Of the last link, which alone is stored as it comes out.
-  Tensor output() {
-    const Done& last = links.back();
-    if (!last.factors.defined()) return last.y;
-    Tensor out = floats(last.y, last.y.shape());
-    const kernels::BatchNormDims d{out.numel() / out.size(1), out.size(1)};
-    const BatchNormFactors<float> by = last.by();
-    kernels::batch_norm_apply<float>(cuda_, d, last.y.data<float>(), by.scale, by.shift, {true, last.dropout}, out.data<float>());
-    return out;
-  }
-
-  std::vector<Done> links;
-
- private:
-  static kernels::RunningStatistics<float> running_of(const ChainLink& link) {
-    Tensor count = link.norm.num_batches_tracked;
-    if (count.defined()) count.bump_version();
-    return {changed(link.running_mean), changed(link.running_var), count.defined() ? count.data<std::int64_t>() : nullptr, link.norm.momentum};
-  }
-
-  void convolve(const ChainLink& link, Done& done, const kernels::ChainStatistics* statistics) {
-    const Tensor& input = links.empty() ? x_ : links.back().y;
-    const kernels::Conv2dDims d = dims_of(input.shape(), link);
-    done.convolution = d;
-    done.packed = floats(input, {kernels::conv2d_chain_filter_floats(d)});
-    done.y = floats(input, output_shape(d));
-    kernels::conv2d_chain_pack_filters(cuda_, d, link.weight.data<float>(), done.packed.data<float>());
-    kernels::conv2d_chain_forward(cuda_, d, input_of(links, links.size(), x_), done.packed.data<float>(), data_or_null<float>(link.bias), done.y.data<float>(), statistics);
-  }
-
-  Cuda& cuda_;
-  Tensor x_;
-
- public:
-  // What the convolution of link `at` reads.
-  static ChainInput input_of(const std::vector<Done>& links, std::size_t at, const Tensor& x) {
-    if (at == 0) return {.x = x.data<float>()};
-    const Done& before = links[at - 1];
-    return {before.y.data<float>(), before.by(), before.dropout};
-  }
-};
-
-// From the last link to the first: the gradient of each one's norm, then those of its convolution.
-Gradients chain_backward(const std::vector<Done>& links, const Tensor& x, const Tensor& out, const Tensor& gy, bool need_gx, const std::vector<bool>& has_bias) {
-  Cuda& cuda = cuda_context(gy.device());
-  std::vector<std::array<Tensor, 4>> of_links(links.size());  // weight, bias, norm_weight, norm_bias
-  std::vector<Tensor> slopes(links.size());
-  const auto norm_gradients = [&](std::size_t i) -> ChainNormGradients {
-    const std::int64_t channels = links[i].factors.size(1);
-    slopes[i] = floats(gy, {3, channels});
-    of_links[i][2] = floats(gy, {channels}), of_links[i][3] = floats(gy, {channels});
-    if (has_bias[i]) of_links[i][1] = floats(gy, {channels});
-    return {links[i].norm_weight->get().data<float>(), links[i].learnt,      of_links[i][2].data<float>(), of_links[i][3].data<float>(),
-            slopes[i].data<float>(),                   has_bias[i] ? of_links[i][1].data<float>() : nullptr};
-  };
-  const auto gradient_of = [&](std::size_t i, const Tensor& g) -> ChainGradient {
-    if (!slopes[i].defined()) return {.g = g.data<float>()};
-    return {g.data<float>(), links[i].y.data<float>(), links[i].by().mean, slopes[i].data<float>()};
-  };
-
-  Tensor g = gy;  // of what the link at hand gives on
-  const Done& last = links.back();
-  if (last.factors.defined()) {
-    g = floats(gy, gy.shape());
-    const ChainNormGradients norm = norm_gradients(links.size() - 1);
-    kernels::conv2d_chain_reached(cuda, {gy.numel() / gy.size(1), gy.size(1)}, last.y.data<float>(), data_or_null<float>(out), gy.data<float>(), last.by(), last.dropout,
-                                  g.data<float>(), norm);
-  } else {
-    if (!aligned(gy)) g = gy.clone();
-    if (has_bias.back()) of_links.back()[1] = sum(gy, {0, 2, 3});
-  }
-  for (std::size_t i = links.size(); i-- > 0;) {
-    const Done& link = links[i];
-    if (!link.convolution) {  // the first
-      Tensor gx = need_gx ? floats(gy, link.y.shape()) : Tensor();
-      if (need_gx) kernels::conv2d_chain_input_gradient(cuda, {gx.numel() / gx.size(1), gx.size(1)}, gradient_of(i, g), gx.data<float>());
-      g = gx;
-      break;
-    }
-    const kernels::Conv2dDims& d = *link.convolution;
-    Tensor gx = i > 0 || need_gx ? floats(gy, {d.n, d.c, d.h, d.w}) : Tensor();
-    of_links[i][0] = floats(gy, {d.o, d.c, d.kh, d.kw});
-    std::optional<ChainNormGradients> norm;
-    if (i > 0) norm = norm_gradients(i - 1);
-    kernels::conv2d_chain_backward(cuda, d, gradient_of(i, g), Forward::input_of(links, i, x), link.packed.data<float>(), gx.defined() ? gx.data<float>() : nullptr,
-                                   of_links[i][0].data<float>(), norm ? &*norm : nullptr);
-    g = gx;
-  }
-  Gradients all{g};
-  for (auto& of_link : of_links) all.insert(all.end(), of_link.begin(), of_link.end());
-  return all;
-}
-
-}  // namespace
-#endif
-
 Tensor conv2d_chain(const Tensor& x, std::span<const ChainLink> links) {
   if (links.empty() || chainable(x, links) != links.size()) throw Error("conv2d_chain: expected links that chainable() has accepted");
-  Tensor y;
 #ifdef MICA_CUDA
-  Forward forward(x);
-  std::vector<Tensor> inputs{x};
-  std::vector<bool> has_bias;
-  for (const ChainLink& link : links) {
-    forward.run(link);
-    inputs.insert(inputs.end(), {link.weight, link.bias, link.norm_weight, link.norm_bias});
-    has_bias.push_back(link.bias.defined());
-  }
-  y = forward.output();
-  const bool dropped = forward.links.back().dropout.p > 0;
-  record("conv2d_chain", y, inputs,
-         [links = std::make_shared<const std::vector<Done>>(std::move(forward.links)), x = Saved("conv2d_chain", x),
-          out = Saved("conv2d_chain", dropped ? y : Tensor()), need_gx = x.requires_grad(), has_bias](const Tensor& gy) {
-           return chain_backward(*links, x.get(), out.get(), gy, need_gx, has_bias);
-         });
+  return conv2d_chain_on_cuda(x, links);
+#else
+  return x;  // not reached: nothing is chainable on the CPU
 #endif
-  return y;
 }
 
 }  // namespace mica

@@ -126,7 +126,11 @@ Precision precision_of(const Cuda& cuda) { return cuda.settings().cudnn_tf32 ? P
 
 using namespace conv2d_tensor;
 
-bool conv2d_chain_applies(Cuda& cuda, const Conv2dDims& d) { return !by_cudnn(cuda, LibraryOp::conv2d) && applies(cuda, d); }
+bool conv2d_chain_applies(Cuda& cuda, const Conv2dDims& d) {
+  for (const LibraryOp op : {LibraryOp::conv2d, LibraryOp::batch_norm, LibraryOp::dropout})
+    if (by_cudnn(cuda, op)) return false;
+  return applies(cuda, d);
+}
 
 i64 conv2d_chain_filter_floats(const Conv2dDims& d) { return 4 * d.o * 144; }
 

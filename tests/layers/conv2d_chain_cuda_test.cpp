@@ -9,6 +9,7 @@
 #include <mica/core/ops.h>
 #include <mica/core/ops/conv2d_chain.h>
 #include <mica/core/random.h>
+#include <mica/core/settings.h>
 #include <mica/layers/layers.h>
 
 #ifdef MICA_CUDA_EMULATED
@@ -208,6 +209,12 @@ TEST_CASE("a chain that cannot be is left to its layers, and their errors", "[cu
   CHECK(refused(Tensor::ones({2, 8, 8, 8}, DType::f32, cuda), [](ChainLink&) {}));
   CHECK(refused(Tensor::ones({0, 16, 8, 8}, DType::f32, cuda), [](ChainLink&) {}));
   CHECK(refused(Tensor::ones({2, 16, 2, 8}, DType::f32, cuda), [](ChainLink&) {}));
+  for (const char* op : {"conv2d", "batch_norm", "dropout"}) {
+    INFO(op);
+    set_policy(std::string(op) + "=library");
+    CHECK(refused(x, [](ChainLink&) {}) == why_no_cudnn().empty());
+    set_policy(Policy::automatic);
+  }
   CHECK(refused(x, [](ChainLink& l) { l.options.stride = {2, 2}; }));
   CHECK(refused(x, [](ChainLink& l) { l.options.stride = {0, 0}; }));
   CHECK(refused(x, [](ChainLink& l) { l.options.padding = {2, 2}; }));
