@@ -32,16 +32,20 @@ struct ChainStatistics {
   NewBatchNormFactors<float> factors;
 };
 
-// Filters as the products take them, for both passes: conv2d_chain_filter_floats of them.
+// Filters as the products take them, for both passes: conv2d_chain_filter_floats of them. tf32: what was allowed when they were packed.
+struct ChainFilters {
+  const float* packed;
+  bool tf32;
+};
 i64 conv2d_chain_filter_floats(const Conv2dDims& d);
-void conv2d_chain_pack_filters(Cuda& cuda, const Conv2dDims& d, const float* w, float* packed);
+ChainFilters conv2d_chain_pack_filters(Cuda& cuda, const Conv2dDims& d, const float* w, float* packed);
 
 // bias may be null, and statistics where nothing is learnt.
-void conv2d_chain_forward(Cuda& cuda, const Conv2dDims& d, const ChainInput& x, const float* packed, const float* bias, float* y,
+void conv2d_chain_forward(Cuda& cuda, const Conv2dDims& d, const ChainInput& x, const ChainFilters& filters, const float* bias, float* y,
                           const ChainStatistics* statistics);
 
 // The gradient of y = by_g·g + by_x·(y − mean) + constant, where g is that of the batch norm's output, by slopes[3×channels] = by_g, by_x,
-// constant; slopes null: g itself.
+// constant; y null: by_g·g, since mean and variance were not the batch's own; slopes null: g itself.
 struct ChainGradient {
   const float *g, *y = nullptr, *mean = nullptr, *slopes = nullptr;
 };
@@ -55,14 +59,14 @@ struct ChainNormGradients {
 };
 
 // gx is the gradient of x, or where x is normalised that of x·scale + shift; then norm is given. gw: o×3×3×16.
-void conv2d_chain_backward(Cuda& cuda, const Conv2dDims& d, const ChainGradient& gy, const ChainInput& x, const float* packed, float* gx, float* gw,
+void conv2d_chain_backward(Cuda& cuda, const Conv2dDims& d, const ChainGradient& gy, const ChainInput& x, const ChainFilters& filters, float* gx, float* gw,
                            const ChainNormGradients* norm);
 
 // At a chain's ends: g = gy where dropout(relu(z)) > 0 (times dropout's scale), z = x·scale + shift, with the gradients of that norm; y is
 // read with dropout only …
 void conv2d_chain_reached(Cuda& cuda, const BatchNormDims& d, const float* x, const float* y, const float* gy, const BatchNormFactors<float>& by,
                           const Dropout& dropout, float* g, const ChainNormGradients& norm);
-// … and gx = by_g·g + by_x·(x − mean) + constant.
+// … and gx, of the gradient's y.
 void conv2d_chain_input_gradient(Cuda& cuda, const BatchNormDims& d, const ChainGradient& gradient, float* gx);
 
 }  // namespace mica::kernels

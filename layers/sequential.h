@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -44,6 +45,11 @@ class Sequential : public Module {
   std::size_t run_chain(std::size_t at, Tensor& x);
   Tensor run(std::size_t at, const std::function<Tensor()>& forward);
   template <class M> M* layer(std::size_t at) const { return at < layers_.size() ? dynamic_cast<M*>(layers_[at].module.get()) : nullptr; }
+  // Not one derived from it, whose forward may be another.
+  template <class M> M* exactly(std::size_t at) const {
+    M* const module = layer<M>(at);
+    return module && typeid(*module) == typeid(M) ? module : nullptr;
+  }
   std::vector<Layer> layers_;
 };
 

@@ -5,10 +5,12 @@
 #include <mica/core/ops/reduce.h>
 #include <mica/kernels/conv2d_chain.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace mica {
@@ -20,6 +22,7 @@ using kernels::BatchNormFactors, kernels::ChainGradient, kernels::ChainInput, ke
 struct Done {
   std::optional<kernels::Conv2dDims> convolution;
   Tensor packed;   // filters
+  bool tf32 = false;
   Tensor y;        // what is normalised: the convolution's output, or the chain's input
   Tensor factors;  // 4×channels: mean, inverse_std, scale, shift
   kernels::Dropout dropout;
@@ -44,9 +47,17 @@ float* changed(Tensor x) {
 
 Tensor floats(const Tensor& like, const Shape& shape) { return Tensor::empty(shape, DType::f32, like.device()); }
 
+// What the convolution of link `at` reads.
+ChainInput input_of(const std::vector<Done>& links, std::size_t at, const Tensor& x) {
+  if (at == 0) return {.x = x.data<float>()};
+  const Done& before = links[at - 1];
+  return {before.y.data<float>(), before.by(), before.dropout};
+}
+
 class Forward {
  public:
-  explicit Forward(const Tensor& x) : cuda_(cuda_context(x.device())), x_(x) {}
+  // keeps: what backward needs.
+  Forward(const Tensor& x, bool keeps) : cuda_(cuda_context(x.device())), x_(x.detach()), keeps_(keeps) {}
 
   void run(const ChainLink& link) {
     Done done;
@@ -67,13 +78,14 @@ class Forward {
       const kernels::BatchNormDims d{x_.numel() / x_.size(1), x_.size(1)};
       kernels::batch_norm_of_batch<float>(cuda_, d, x_.data<float>(), statistics->parameters, statistics->running, statistics->variance, statistics->factors);
     }
+    if (!keeps_ && !links.empty()) links.back().y = links.back().packed = {};
     links.push_back(std::move(done));
   }
 
-  // Of the last link, which alone is stored as it comes out.
+  // Of the last link, which alone is stored as it comes out. Without a norm it is no longer kept here: it will own the graph that owns this.
   Tensor output() {
-    const Done& last = links.back();
-    if (!last.factors.defined()) return last.y;
+    Done& last = links.back();
+    if (!last.factors.defined()) return std::exchange(last.y, {});
     Tensor out = floats(last.y, last.y.shape());
     const kernels::BatchNormDims d{out.numel() / out.size(1), out.size(1)};
     const BatchNormFactors<float> by = last.by();
@@ -96,20 +108,14 @@ class Forward {
     done.convolution = d;
     done.packed = floats(input, {kernels::conv2d_chain_filter_floats(d)});
     done.y = floats(input, {d.n, d.o, d.oh, d.ow});
-    kernels::conv2d_chain_pack_filters(cuda_, d, link.weight.data<float>(), done.packed.data<float>());
-    kernels::conv2d_chain_forward(cuda_, d, input_of(links, links.size(), x_), done.packed.data<float>(), data_or_null<float>(link.bias), done.y.data<float>(), statistics);
+    const kernels::ChainFilters filters = kernels::conv2d_chain_pack_filters(cuda_, d, link.weight.data<float>(), done.packed.data<float>());
+    done.tf32 = filters.tf32;
+    kernels::conv2d_chain_forward(cuda_, d, input_of(links, links.size(), x_), filters, data_or_null<float>(link.bias), done.y.data<float>(), statistics);
   }
 
   Cuda& cuda_;
   Tensor x_;
-
- public:
-  // What the convolution of link `at` reads.
-  static ChainInput input_of(const std::vector<Done>& links, std::size_t at, const Tensor& x) {
-    if (at == 0) return {.x = x.data<float>()};
-    const Done& before = links[at - 1];
-    return {before.y.data<float>(), before.by(), before.dropout};
-  }
+  bool keeps_;
 };
 
 // From the last link to the first: the gradient of each one's norm, then those of its convolution.
@@ -127,7 +133,7 @@ Gradients chain_backward(const std::vector<Done>& links, const Tensor& x, const 
   };
   const auto gradient_of = [&](std::size_t i, const Tensor& g) -> ChainGradient {
     if (!slopes[i].defined()) return {.g = g.data<float>()};
-    return {g.data<float>(), links[i].y.data<float>(), links[i].by().mean, slopes[i].data<float>()};
+    return {g.data<float>(), links[i].learnt ? links[i].y.data<float>() : nullptr, links[i].by().mean, slopes[i].data<float>()};
   };
 
   Tensor g = gy;  // of what the link at hand gives on
@@ -154,7 +160,7 @@ Gradients chain_backward(const std::vector<Done>& links, const Tensor& x, const 
     of_links[i][0] = floats(gy, {d.o, d.c, d.kh, d.kw});
     std::optional<ChainNormGradients> norm;
     if (i > 0) norm = norm_gradients(i - 1);
-    kernels::conv2d_chain_backward(cuda, d, gradient_of(i, g), Forward::input_of(links, i, x), link.packed.data<float>(), gx.defined() ? gx.data<float>() : nullptr,
+    kernels::conv2d_chain_backward(cuda, d, gradient_of(i, g), input_of(links, i, x), {link.packed.data<float>(), link.tf32}, gx.defined() ? gx.data<float>() : nullptr,
                                    of_links[i][0].data<float>(), norm ? &*norm : nullptr);
     g = gx;
   }
@@ -166,14 +172,14 @@ Gradients chain_backward(const std::vector<Done>& links, const Tensor& x, const 
 }  // namespace
 
 Tensor conv2d_chain_on_cuda(const Tensor& x, std::span<const ChainLink> links) {
-  Forward forward(x);
   std::vector<Tensor> inputs{x};
   std::vector<bool> has_bias;
   for (const ChainLink& link : links) {
-    forward.run(link);
     inputs.insert(inputs.end(), {link.weight, link.bias, link.norm_weight, link.norm_bias});
     has_bias.push_back(link.bias.defined());
   }
+  Forward forward(x, grad_enabled() && std::any_of(inputs.begin(), inputs.end(), [](const Tensor& t) { return t.defined() && t.requires_grad(); }));
+  for (const ChainLink& link : links) forward.run(link);
   Tensor y = forward.output();
   const bool dropped = forward.links.back().dropout.p > 0;
   record("conv2d_chain", y, inputs,

@@ -250,7 +250,7 @@ void conv2d_chain_reached(Cuda& cuda, const BatchNormDims& d, const float* x, co
 
 void conv2d_chain_input_gradient(Cuda& cuda, const BatchNormDims& d, const ChainGradient& gradient, float* gx) {
   const BatchNormFactors<float> by{gradient.mean, nullptr, gradient.mean, gradient.mean};  // scale and shift are not used without a ReLU
-  input_gradient(cuda, d, reached<float>(gradient.y, nullptr, gradient.g, by, {}), gradient.slopes, true, gx);
+  input_gradient(cuda, d, reached<float>(gradient.y, nullptr, gradient.g, by, {}), gradient.slopes, gradient.y != nullptr, gx);
 }
 
 #define MICA_FLOATING(T)                                                                                                            \

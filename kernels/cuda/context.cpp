@@ -1,5 +1,6 @@
 #include <mica/kernels/cuda/context.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace mica::kernels {
@@ -8,6 +9,7 @@ Cuda::Cuda(int device, DeviceMemory& memory, const Settings& settings)
     : device_(device), settings_(settings), memory_(memory), range_fault_(memory, 1) {
   check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device), "asking for a device's properties");
   check(cudaDeviceGetAttribute(&capability_, cudaDevAttrComputeCapabilityMajor, device), "asking for a device's properties");
+  capability_ = std::min(capability_, kernel_capability());
   clear_range_fault();
 }
 

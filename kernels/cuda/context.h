@@ -87,7 +87,7 @@ class Cuda {
 
  private:
   int device_;
-  int multiprocessors_ = 0, capability_ = 0;  // capability_: the major number of the compute capability
+  int multiprocessors_ = 0, capability_ = 0;  // capability_: of device and kernels, the major number
   static inline std::atomic<const char*> last_launch_ = "";
   const Settings& settings_;
   Stream stream_;
@@ -99,5 +99,8 @@ class Cuda {
 
 // Whether the device takes these kernels: cudaSuccess, or why not (no code for it, in use by another program, …).
 cudaError_t load_kernels();
+
+// The major compute capability that the kernels were compiled for which this device runs: less than its own where this build has none newer.
+int kernel_capability();
 
 }  // namespace mica::kernels

@@ -47,7 +47,7 @@ void conv2d_backward(Cuda& cuda, const Conv2dDims& d, const double* x, const dou
 
 void conv2d_forward(Cuda& cuda, const Conv2dDims& d, const float* x, const float* w, const float* bias, float* y) {
   if (MICA_BY_CUDNN(conv2d, conv2d_cudnn::forward(cuda, d, x, w, bias, y))) return;
-  if (conv2d_tensor::applies(cuda, d) && all_aligned(x, y)) conv2d_tensor::forward(cuda, d, x, w, bias, y);
+  if (conv2d_tensor::applies(cuda, d) && all_aligned(x, bias, y)) conv2d_tensor::forward(cuda, d, x, w, bias, y);
   else if (conv2d_image::applies(d)) conv2d_image::forward(cuda, d, x, w, bias, y);
   else if (conv2d_3x3::applies(d)) conv2d_3x3::forward(cuda, d, x, w, bias, y);
   else conv2d_product::forward(cuda, d, x, w, bias, y);

@@ -29,7 +29,7 @@ void backward_weight(Cuda& cuda, const Conv2dDims& d, const float* x, const floa
 
 // 3×3 filters on 16 channels, by tensor cores: conv2d_tensor_forward.cu and conv2d_tensor_backward.cu, which conv2d_chain.h calls too.
 namespace conv2d_tensor {
-bool applies(const Cuda& cuda, const Conv2dDims& d);  // x, y and their gradients must be aligned to 16 bytes
+bool applies(const Cuda& cuda, const Conv2dDims& d);  // x, y, their gradients and bias must be aligned to 16 bytes
 void forward(Cuda& cuda, const Conv2dDims& d, const float* x, const float* w, const float* bias, float* y);
 void backward(Cuda& cuda, const Conv2dDims& d, const float* x, const float* gy, const float* w, float* gx, float* gw);  // gx may be null
 }  // namespace conv2d_tensor

@@ -29,12 +29,8 @@ MICA_DEVICE int quad_at(int p, int q) { return (p ^ (p >> 1 & 1)) * plane_channe
 MICA_DEVICE int pair_at(int p, int g) { return quad_at(p, g >> 1) + 2 * (g & 1); }
 
 MICA_DEVICE Fragment<2> load_pair(const float* from) {
-#ifdef __CUDACC__
   const float2 pair = *reinterpret_cast<const float2*>(from);
   return {pair.x, pair.y};
-#else
-  return {from[0], from[1]};
-#endif
 }
 
 // One predicated store: a branch around a plain one may become four stores of 4 bytes.
@@ -127,8 +123,10 @@ struct Filters<Precision::three_tf32> {
 #pragma unroll
           for (int j = 0; j < 2; ++j) {
             const Pack<float> b = load_pack(plane + at[v + j] + y * row_floats);
-            tensor_core_product(total[y][j], w[0], split(Fragment<2>{b.at[0], b.at[1]}));
-            tensor_core_product(total[y][j], w[1], split(Fragment<2>{b.at[2], b.at[3]}));
+            float part[4] = {};
+            tensor_core_product(part, w[0], split(Fragment<2>{b.at[0], b.at[1]}));
+            tensor_core_product(part, w[1], split(Fragment<2>{b.at[2], b.at[3]}));
+            add(total[y][j], part);
           }
       }
 #pragma unroll

@@ -26,6 +26,7 @@ struct BackwardArguments {
   float *gx, *gw;        // gx may be null; gw: [blocks][outs][9][16]
   double* sums;          // [16][2][blocks], or null
   int tiles, data_warps;
+  int first, blocks;     // which one is block 0, of all
 };
 
 // Planes of 32 channels lie half the banks apart: a warp writes both halves of a pixel at once.
@@ -39,7 +40,8 @@ MICA_DEVICE void load_gradient(float* tile, const ChainGradient& from, const Siz
   const int lane = static_cast<int>(threadIdx.x) % 32, warps = static_cast<int>(blockDim.x) / 32, q = lane % quads, border = 2 - s.padding;
   const int first_column = lane / quads - border;
   Pack<float> by_g{}, by_x{}, constant{}, mean{};
-  if (from.slopes) by_g = load_pack(from.slopes + 4 * q), by_x = load_pack(from.slopes + outs + 4 * q), constant = load_pack(from.slopes + 2 * outs + 4 * q), mean = load_pack(from.mean + 4 * q);
+  if (from.slopes) by_g = load_pack(from.slopes + 4 * q);
+  if (from.y) by_x = load_pack(from.slopes + outs + 4 * q), constant = load_pack(from.slopes + 2 * outs + 4 * q), mean = load_pack(from.mean + 4 * q);
   for (int row = static_cast<int>(threadIdx.x) / 32; row < rows; row += warps) {
     const int in_image = row0 + row;
     const std::ptrdiff_t at = ((static_cast<std::ptrdiff_t>(image) * s.oh + in_image) * s.ow + first_column) * outs + 4 * q;
@@ -51,7 +53,7 @@ MICA_DEVICE void load_gradient(float* tile, const ChainGradient& from, const Siz
     for (int k = 0; k < quads; ++k)
       if (inside(k)) {
         g[k] = load_pack(from.g + at + k * pixels * outs);
-        if (from.slopes) y[k] = load_pack(from.y + at + k * pixels * outs);
+        if (from.y) y[k] = load_pack(from.y + at + k * pixels * outs);
       }
 #pragma unroll
     for (int k = 0; k < quads; ++k) {
@@ -60,8 +62,8 @@ MICA_DEVICE void load_gradient(float* tile, const ChainGradient& from, const Siz
 #pragma unroll
         for (int c = 0; c < 4; ++c) {
           v.at[c] = g[k].at[c];
-          if (from.slopes)
-            v.at[c] = math::multiply_add<true>(by_g.at[c], v.at[c], math::multiply_add<true>(by_x.at[c], y[k].at[c] - mean.at[c], constant.at[c]));
+          if (from.slopes) v.at[c] *= by_g.at[c];
+          if (from.y) v.at[c] += math::multiply_add<true>(by_x.at[c], y[k].at[c] - mean.at[c], constant.at[c]);
           v.at[c] = rounded<precision>(v.at[c]);
         }
       store_pack(tile + q / 4 * plane_floats(rows) + quad_at(row * pitch + lane / quads + k * pixels, q % 4), v);
@@ -88,12 +90,12 @@ MICA_DEVICE void add_weight_gradient(float (&total)[9][2][4], const float* gy, c
     for (int k = 0; k < 4; ++k) pixels[k] = load_pair(x + x_at[k] + i * row_floats);
 #pragma unroll
     for (int v = 0; v < 3; ++v) {
-      const auto a = operand<precision>(Fragment<4>{pixels[v].at[0], pixels[v].at[1], pixels[v + 1].at[0], pixels[v + 1].at[1]});
+      const Fragment<4> a{pixels[v].at[0], pixels[v].at[1], pixels[v + 1].at[0], pixels[v + 1].at[1]};
 #pragma unroll
       for (int u = 0; u < 3; ++u)
         if (const int y = i - u; y >= 0 && y < rows)
 #pragma unroll
-          for (int half = 0; half < 2; ++half) tensor_core_product(total[3 * u + v][half], a, operand<precision>(b[y % 3][half]));
+          for (int half = 0; half < 2; ++half) add_product<precision>(total[3 * u + v][half], a, b[y % 3][half]);
     }
   }
 }
@@ -136,7 +138,7 @@ MICA_DEVICE void data_gradient(const BackwardArguments& a, const float* gy, cons
           const bool live = row < left[j];
           if (a.in.scale) {
             v = reached(v, load_pack(x + x_at[j] + row * row_floats), a.in.keep_scale, live);
-            sums.add(v, load_pack(a.in.x + (live ? to[j] : 0)), mean);
+            if (live) sums.add(v, load_pack(a.in.x + to[j]), mean);
           }
           store_pack_if(live, a.gx + to[j], v);
           to[j] += s.w * 16;
@@ -189,12 +191,12 @@ MICA_DEVICE void write_weight_gradient(float* shared, const float (&total)[9][2]
 }
 
 template <int outs, int rows, Precision precision>
-__global__ void __launch_bounds__(64 * warps_of_block(16), 2) conv2d_tensor_backward_kernel(BackwardArguments a) {
+__global__ void __launch_bounds__(32 * most_warps, 2) conv2d_tensor_backward_kernel(BackwardArguments a) {
   MICA_SHARED_DYNAMIC(float, gy);  // a plane for each 16 channels, then x; then what the weight gradient's warps have
   MICA_SHARED_ALIGNED(16, WarpSums, of_warps, );
   constexpr int tile_rows = strips * rows + 2;
   float* const x = gy + outs / 16 * plane_floats(tile_rows);
-  const int image = static_cast<int>(blockIdx.x) / a.tiles, row0 = (static_cast<int>(blockIdx.x) - image * a.tiles) * strips * rows;
+  const int block = a.first + static_cast<int>(blockIdx.x), image = block / a.tiles, row0 = (block - image * a.tiles) * strips * rows;
   const int weight_warp = static_cast<int>(threadIdx.x) / 32 - a.data_warps, weight_warps = static_cast<int>(blockDim.x) / 32 - a.data_warps;
 
   load_gradient<outs, precision>(gy, a.gy, a.s, image, row0 + a.s.padding - 2, tile_rows);
@@ -206,31 +208,39 @@ __global__ void __launch_bounds__(64 * warps_of_block(16), 2) conv2d_tensor_back
   if (weight_warp >= 0) weight_gradient<outs, rows, precision>(total, a, gy, x, weight_warp, weight_warps);
   __syncthreads();  // the tiles are not read any more
   write_weight_gradient<outs>(gy, total, weight_warp, weight_warps, a.gw + static_cast<std::size_t>(blockIdx.x) * outs * 144);
-  if (a.sums) write_gradient_sums(of_warps, a.data_warps, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x), a.sums);
+  if (a.sums) write_gradient_sums(of_warps, a.data_warps, block, a.blocks, a.sums);
 }
 
-// Blocks sum pixels, whose number nobody asks for.
-struct Tiles {
+constexpr int most_blocks = 2048;  // at once: each leaves a weight gradient of its own
+
+// For parameter_gradient_kernel, which asks for no rows_of.
+struct SumBlocks {
   unsigned rows, channels, blocks;
 };
 
 template <int outs, int rows, Precision precision>
 void run(Cuda& cuda, const Conv2dDims& d, const ChainGradient& gy, const ChainInput& x, const float* packed, float* gx, float* gw, const ChainNormGradients* norm) {
   const int tiles = static_cast<int>(ceil_div(d.h, strips * rows)), blocks = static_cast<int>(d.n) * tiles, halves = outs / 16;
-  const int data_warps = gx ? warps_for(d.w, 16) : 0, weight_warps = outs == 16 ? 3 : 4 - (data_warps > 2 ? 2 : 0);
+  const int data_warps = gx ? warps_for(d.w) : 0, weight_warps = outs == 16 ? 3 : data_warps > 2 ? 2 : 4;  // as many for each half of the channels
+  static_assert(most_warps == 3 + 3);
   constexpr int tile_rows = strips * rows + 2;
   const std::size_t tile = tile_bytes(tile_rows) + sizeof(float) * static_cast<std::size_t>(halves * plane_floats(tile_rows));
   const std::size_t of_weights = sizeof(float) * static_cast<std::size_t>(weight_warps * filter_floats);
-  const LaunchShape shape{dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(32 * (data_warps + weight_warps))), std::max(tile, of_weights)};
-  const auto partial = cuda.scratch<float>(i64{blocks} * outs * 144);
+  const int rounds = static_cast<int>(ceil_div(blocks, most_blocks)), in_round = static_cast<int>(ceil_div(blocks, rounds)), count = outs * 144;
   const auto sums = cuda.scratch<double>(norm ? i64{16} * 2 * blocks : 1);
-  const BackwardArguments arguments{gy, LoadedInput(x), x.by.mean, Sizes(d), packed + 2 * outs * 144, gx, partial.get(), norm ? sums.get() : nullptr, tiles, data_warps};
-  launch(cuda, "conv2d_backward", conv2d_tensor_backward_kernel<outs, rows, precision>, shape, arguments);
-  const PartialSums<float> parts{partial.get(), static_cast<unsigned>(blocks), outs * 144, gw, outs * 144, nullptr};
-  add_partial_sums(cuda, "conv2d_backward_weight", parts);
+  const auto partial = cuda.scratch<float>(i64{in_round} * count), of_rounds = cuda.scratch<float>(rounds > 1 ? i64{rounds} * count : 1);
+  BackwardArguments arguments{gy, LoadedInput(x), x.by.mean, Sizes(d), packed + 2 * count, gx, partial.get(), norm ? sums.get() : nullptr, tiles, data_warps, 0, blocks};
+  for (int round = 0; round < rounds; ++round) {
+    arguments.first = round * in_round;
+    const int now = std::min(in_round, blocks - arguments.first);
+    const LaunchShape shape{dim3(static_cast<unsigned>(now)), dim3(static_cast<unsigned>(32 * (data_warps + weight_warps))), std::max(tile, of_weights)};
+    launch(cuda, "conv2d_backward", conv2d_tensor_backward_kernel<outs, rows, precision>, shape, arguments);
+    add_partial_sums<float>(cuda, "conv2d_backward_weight", {partial.get(), static_cast<unsigned>(now), count, rounds > 1 ? of_rounds.get() + round * count : gw, count, nullptr});
+  }
+  if (rounds > 1) add_partial_sums<float>(cuda, "conv2d_backward_weight", {of_rounds.get(), static_cast<unsigned>(rounds), count, gw, count, nullptr});
   if (!norm) return;
-  const Tiles all{static_cast<unsigned>(d.n * d.h * d.w), 16, static_cast<unsigned>(blocks)};
-  launch(cuda, "batch_norm_parameter_gradient", parameter_gradient_kernel<float, Tiles>, warp_each(16), all, sums.get(), x.by.inverse_std, norm->w,
+  const SumBlocks all{static_cast<unsigned>(d.n * d.h * d.w), 16, static_cast<unsigned>(blocks)};
+  launch(cuda, "batch_norm_parameter_gradient", parameter_gradient_kernel<float, SumBlocks>, warp_each(16), all, sums.get(), x.by.inverse_std, norm->w,
          norm->training, norm->gw, norm->gb, norm->slopes, norm->before);
 }
 
@@ -238,17 +248,16 @@ void run(Cuda& cuda, const Conv2dDims& d, const ChainGradient& gy, const ChainIn
 
 void backward(Cuda& cuda, const Conv2dDims& d, const float* x, const float* gy, const float* w, float* gx, float* gw) {
   const auto packed = cuda.scratch<float>(conv2d_chain_filter_floats(d));
-  conv2d_chain_pack_filters(cuda, d, w, packed.get());
-  conv2d_chain_backward(cuda, d, {.g = gy}, {.x = x}, packed.get(), gx, gw, nullptr);
+  conv2d_chain_backward(cuda, d, {.g = gy}, {.x = x}, conv2d_chain_pack_filters(cuda, d, w, packed.get()), gx, gw, nullptr);
 }
 
 }  // namespace conv2d_tensor
 
 using namespace conv2d_tensor;
 
-void conv2d_chain_backward(Cuda& cuda, const Conv2dDims& d, const ChainGradient& gy, const ChainInput& x, const float* packed, float* gx, float* gw,
-                           const ChainNormGradients* norm) {
-  with_kernel(cuda, d, d.h, [&](auto outs, auto rows, auto precision) { run<outs, rows, precision>(cuda, d, gy, x, packed, gx, gw, norm); });
+void conv2d_chain_backward(Cuda& cuda, const Conv2dDims& d, const ChainGradient& gy, const ChainInput& x, const ChainFilters& filters, float* gx,
+                           float* gw, const ChainNormGradients* norm) {
+  with_kernel(d, d.h, filters.tf32, [&](auto outs, auto rows, auto precision) { run<outs, rows, precision>(cuda, d, gy, x, filters.packed, gx, gw, norm); });
 }
 
 }  // namespace mica::kernels

@@ -24,7 +24,7 @@ struct ForwardArguments {
 };
 
 template <int outs, int rows, Precision precision>
-__global__ void __launch_bounds__(32 * warps_of_block(outs), outs == 16 ? 4 : 2) conv2d_tensor_forward_kernel(ForwardArguments a) {
+__global__ void __launch_bounds__(32 * forward_warps(outs), outs == 16 ? 4 : 2) conv2d_tensor_forward_kernel(ForwardArguments a) {
   MICA_SHARED_DYNAMIC(float, tile);  // (strips·rows + 2) × pitch × 16
   MICA_SHARED_ALIGNED(16, WarpSums, of_warps, );
   constexpr int halves = outs / 16;
@@ -80,7 +80,7 @@ void run(Cuda& cuda, const Conv2dDims& d, const ChainInput& x, const float* pack
   const int tiles = static_cast<int>(ceil_div(d.oh, strips * rows)), blocks = static_cast<int>(d.n) * tiles;
   const TileRows all{static_cast<unsigned>(d.n * d.oh * d.ow), outs, static_cast<unsigned>(blocks), static_cast<unsigned>(tiles), strips * rows,
                      static_cast<unsigned>(d.oh), static_cast<unsigned>(d.ow)};
-  const LaunchShape shape{dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(32 * warps_for(d.ow, outs))), tile_bytes(strips * rows + 2)};
+  const LaunchShape shape{dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(32 * warps_for(d.ow) * outs / 16)), tile_bytes(strips * rows + 2)};
   const auto sums = cuda.scratch<double>(statistics ? i64{outs} * 2 * blocks : 1);
   const ForwardArguments arguments{LoadedInput(x), Sizes(d), packed, bias, y, statistics ? sums.get() : nullptr, statistics ? statistics->running.batches : nullptr, tiles};
   launch(cuda, "conv2d_forward", conv2d_tensor_forward_kernel<outs, rows, precision>, shape, arguments);
@@ -110,17 +110,13 @@ __global__ void pack_filters_kernel(const float* w, float* packed, int count) {
 
 bool applies(const Cuda& cuda, const Conv2dDims& d) {
   const auto all = [](const std::array<i64, 2>& a, i64 value) { return a[0] == value && a[1] == value; };
-  return cuda.has_tensor_cores() && d.kh == 3 && d.kw == 3 && d.groups == 1 && all(d.stride, 1) && all(d.dilation, 1) && all(d.padding, d.padding[0]) &&
-         d.padding[0] <= 1 && d.c == 16 && (d.o == 16 || d.o == 32) && d.w <= most_columns;
+  return cuda.has_tensor_cores() && d.kh == 3 && d.kw == 3 && d.groups == 1 && all(d.stride, 1) && all(d.dilation, 1) && (all(d.padding, 0) || all(d.padding, 1)) && d.c == 16 && (d.o == 16 || d.o == 32) && d.w <= most_columns;
 }
 
 void forward(Cuda& cuda, const Conv2dDims& d, const float* x, const float* w, const float* bias, float* y) {
   const auto packed = cuda.scratch<float>(conv2d_chain_filter_floats(d));
-  conv2d_chain_pack_filters(cuda, d, w, packed.get());
-  conv2d_chain_forward(cuda, d, {.x = x}, packed.get(), bias, y, nullptr);
+  conv2d_chain_forward(cuda, d, {.x = x}, conv2d_chain_pack_filters(cuda, d, w, packed.get()), bias, y, nullptr);
 }
-
-Precision precision_of(const Cuda& cuda) { return cuda.settings().cudnn_tf32 ? Precision::tf32 : Precision::three_tf32; }
 
 }  // namespace conv2d_tensor
 
@@ -134,15 +130,17 @@ bool conv2d_chain_applies(Cuda& cuda, const Conv2dDims& d) {
 
 i64 conv2d_chain_filter_floats(const Conv2dDims& d) { return 4 * d.o * 144; }
 
-void conv2d_chain_pack_filters(Cuda& cuda, const Conv2dDims& d, const float* w, float* packed) {
+ChainFilters conv2d_chain_pack_filters(Cuda& cuda, const Conv2dDims& d, const float* w, float* packed) {
   const i64 count = d.o * 144;
-  launch(cuda, "conv2d_pack_filters", precision_of(cuda) == Precision::tf32 ? pack_filters_kernel<Precision::tf32> : pack_filters_kernel<Precision::three_tf32>,
+  const bool tf32 = cuda.settings().cudnn_tf32;
+  launch(cuda, "conv2d_pack_filters", tf32 ? pack_filters_kernel<Precision::tf32> : pack_filters_kernel<Precision::three_tf32>,
          {dim3(static_cast<unsigned>(ceil_div(count, threads_per_block))), dim3(threads_per_block)}, w, packed, static_cast<int>(count));
+  return {packed, tf32};
 }
 
-void conv2d_chain_forward(Cuda& cuda, const Conv2dDims& d, const ChainInput& x, const float* packed, const float* bias, float* y,
+void conv2d_chain_forward(Cuda& cuda, const Conv2dDims& d, const ChainInput& x, const ChainFilters& filters, const float* bias, float* y,
                           const ChainStatistics* statistics) {
-  with_kernel(cuda, d, d.oh, [&](auto outs, auto rows, auto precision) { run<outs, rows, precision>(cuda, d, x, packed, bias, y, statistics); });
+  with_kernel(d, d.oh, filters.tf32, [&](auto outs, auto rows, auto precision) { run<outs, rows, precision>(cuda, d, x, filters.packed, bias, y, statistics); });
 }
 
 }  // namespace mica::kernels

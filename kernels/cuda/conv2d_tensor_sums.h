@@ -57,7 +57,7 @@ struct PixelMoments {
       for (int c = 0; c < 4; ++c) {
         const float off = __shfl_xor_sync(~0U, origin[c], step) - origin[c], squares = __shfl_xor_sync(~0U, square[c], step);
         origin[c] = math::multiply_add<true>(off, share, origin[c]);
-        square[c] = math::multiply_add<true>(off * off, weight, square[c] + squares);
+        square[c] = math::multiply_add<true>(off, off * weight, square[c] + squares);
       }
       count = both;
     });

@@ -19,4 +19,14 @@ cudaError_t load_kernels() {
 #endif
 }
 
+int kernel_capability() {
+#ifdef __CUDACC__
+  cudaFuncAttributes attributes{};
+  check(cudaFuncGetAttributes(&attributes, probe), "asking for a kernel's properties");
+  return attributes.ptxVersion / 10;
+#else
+  return 9;
+#endif
+}
+
 }  // namespace mica::kernels

@@ -1,5 +1,5 @@
 // Products of a warp by tensor cores, and the f32 values that they take: PTX by nvcc; on the emulator the same fragments, the same
-// loss of bits, and sums in f32. For devices from sm_80 on; code for older ones compiles and must not run.
+// loss of bits. For devices from sm_80 on; code for older ones compiles and must not run.
 //
 // mma.sync.m16n8k8, D[16×8] += A[16×8] · B[8×8]; in lane 4g + t:
 //   a0 (g, t)   a1 (g+8, t)   a2 (g, t+4)   a3 (g+8, t+4)     of A (row, k)
@@ -15,7 +15,7 @@ namespace mica::kernels {
 
 enum class Precision {
   tf32,       // operands rounded to 10 bits behind the point, one product
-  three_tf32  // each operand the sum of two of that kind, three products: f32's error
+  three_tf32  // each operand the sum of two of that kind, three products, and their sums rounded as f32's are: f32's error
 };
 
 MICA_DEVICE float from_bits(unsigned bits) { return __uint_as_float(bits); }
@@ -23,20 +23,11 @@ MICA_DEVICE float from_bits(unsigned bits) { return __uint_as_float(bits); }
 // What the unit sees of x.
 MICA_DEVICE float kept_by_tensor_core(float x) { return from_bits(__float_as_uint(x) & 0xffffe000U); }
 
-// To the nearest, halves away from zero: half of the last kept bit is added, and the unit drops the rest. It would turn infinity
-// and some NaNs into numbers, which are left as they are. Zero becomes a denormal that the unit takes for zero.
-MICA_DEVICE float round_to_tf32(float x) { return math::absolute(x) < math::infinity ? from_bits(__float_as_uint(x) + 0x1000U) : x; }
+// To the nearest, halves away from zero: half of the last kept bit is added, and the unit drops the rest. Infinity stays, and NaN, made
+// quiet: of others the unit may drop all that tells them from infinity. Zero becomes a denormal, which the unit takes for zero.
+MICA_DEVICE float round_to_tf32(float x) { return math::absolute(x) < math::infinity ? from_bits(__float_as_uint(x) + 0x1000U) : x + x; }
 
-// The same for x ≥ 0 or NaN, by one instruction.
-MICA_DEVICE float round_nonnegative_to_tf32(float x) {
-#ifdef __CUDACC__
-  return from_bits(__viaddmin_u32(__float_as_uint(x), 0x1000U, 0x7fffffffU));
-#else
-  return from_bits(min(__float_as_uint(x) + 0x1000U, 0x7fffffffU));
-#endif
-}
-
-// What lies below is zero to whom asks for what was rounded.
+// To who asks whether a rounded value is positive, what lies below is zero.
 inline constexpr float least_positive = 0x1p-126F;
 
 MICA_DEVICE void tensor_core_product(float (&d)[4], float a0, float a1, float a2, float a3, float b0, float b1) {
@@ -77,11 +68,23 @@ MICA_DEVICE void tensor_core_product(float (&d)[4], const SplitFragment<4>& a, c
   tensor_core_product(d, a.high, b.high);
 }
 
-// v as products of this precision take it; for tf32 it has been rounded.
-template <Precision precision, int n>
-MICA_DEVICE auto operand(const Fragment<n>& v) {
-  if constexpr (precision == Precision::tf32) return v;
-  else return split(v);
+MICA_DEVICE void add(float (&total)[4], const float (&part)[4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) total[i] += part[i];
+}
+
+// total += a · b. Tensor cores cut off what their sums cannot hold, instead of rounding it, so that long ones come out too small; for f32's
+// error they sum few products at a time, and the rest is done by additions. Source: Fasi, Higham, Mikaitis, Pranesh, "Numerical behavior of
+// NVIDIA tensor cores", PeerJ Computer Science 2021.
+template <Precision precision>
+MICA_DEVICE void add_product(float (&total)[4], const Fragment<4>& a, const Fragment<2>& b) {
+  if constexpr (precision == Precision::tf32) {
+    tensor_core_product(total, a, b);
+  } else {
+    float part[4] = {};
+    tensor_core_product(part, split(a), split(b));
+    add(total, part);
+  }
 }
 
 }  // namespace mica::kernels

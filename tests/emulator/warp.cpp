@@ -56,7 +56,30 @@ std::uint64_t Multiprocessor::warp_function(WarpFunction function, unsigned mask
   return self.received;
 }
 
-// Operands lose their last 13 bits; sums are made in f32, in the order of k.
+namespace {
+
+// d + Σ a[k]·b[k] as hardware has it (Fasi, Higham, Mikaitis, Pranesh, "Numerical behavior of NVIDIA tensor cores", 2021): the terms are brought
+// to the exponent of the largest, where f32's bits and two more are kept, and what is cut off, there and from the sum, is not rounded.
+float cut_sum(float d, const float* a, const float (*b)[8], int column) {
+  double terms[9] = {d}, largest = std::abs(static_cast<double>(d));
+  for (int k = 0; k < 8; ++k) {
+    terms[k + 1] = static_cast<double>(a[k]) * b[k][column];
+    largest = std::max(largest, std::abs(terms[k + 1]));
+  }
+  double sum = 0;
+  if (largest == 0 || !std::isfinite(largest)) {
+    for (const double term : terms) sum += term;
+    return static_cast<float>(sum);
+  }
+  const double unit = std::ldexp(1.0, std::ilogb(largest) - 25);
+  for (const double term : terms) sum += std::trunc(term / unit) * unit;
+  const auto nearest = static_cast<float>(sum);
+  return std::abs(nearest) > std::abs(sum) ? std::nextafter(nearest, 0.0f) : nearest;
+}
+
+}  // namespace
+
+// Operands lose their last 13 bits.
 void Multiprocessor::tensor_product(Thread* warp) {
   const auto lane = [&](int number) -> TensorCoreLane& { return *reinterpret_cast<TensorCoreLane*>(warp[number].given); };
   const auto kept = [](float x) { return std::bit_cast<float>(std::bit_cast<unsigned>(x) & 0xffffe000u); };
@@ -71,7 +94,7 @@ void Multiprocessor::tensor_product(Thread* warp) {
     for (int t = 0; t < 4; ++t)
       for (int i = 0; i < 4; ++i) {
         float& d = lane(4 * g + t).d[i];
-        for (int k = 0; k < 8; ++k) d = std::fma(a[g + i / 2 * 8][k], b[k][2 * t + i % 2], d);
+        d = cut_sum(d, a[g + i / 2 * 8], b, 2 * t + i % 2);
       }
 }
 

@@ -1,7 +1,7 @@
 // Convolutions by tensor cores: against the definition in f64, and, sharper, against the definition on operands rounded as they are.
 #include "both_backends.h"
 #include "on_cuda.h"
-#include "../tf32.h"
+#include "../tensor_cores.h"
 
 #include <mica/kernels/conv2d.h>
 
@@ -62,7 +62,7 @@ Operands map(const Operands& o, const std::function<Tensor(const Tensor&)>& f) {
 }  // namespace
 
 TEST_CASE("convolutions of 16 channels by tensor cores equal the definition, within the precision that is allowed", "[cuda]") {
-  if (no_device()) return;
+  if (no_tensor_cores()) return;
   const Size sizes[] = {{1, 3, 3, 16, 0},  {3, 3, 5, 32, 0},  {2, 1, 1, 16, 1},   {1, 1, 2, 32, 1},   {2, 8, 7, 16, 0},  {1, 6, 12, 32, 1}, {2, 14, 10, 16, 0},
                         {1, 12, 9, 32, 0}, {1, 13, 23, 16, 1}, {1, 11, 29, 32, 1}, {1, 22, 29, 32, 0}, {1, 26, 26, 16, 0}, {1, 9, 24, 16, 0}};
   for (const bool tf32 : {true, false}) {
@@ -94,7 +94,7 @@ TEST_CASE("convolutions of 16 channels by tensor cores equal the definition, wit
 }
 
 TEST_CASE("convolutions by tensor cores pass NaN on, and infinity", "[cuda]") {
-  if (no_device()) return;
+  if (no_tensor_cores()) return;
   for (const bool tf32 : {true, false}) {
     const Tf32Allowed allowed(tf32);
     const kernels::Conv2dDims d{1, 16, 5, 5, 16, 3, 3, 3, 3, {1, 1}, {0, 0}, {1, 1}, 1};
@@ -106,4 +106,18 @@ TEST_CASE("convolutions by tensor cores pass NaN on, and infinity", "[cuda]") {
     CHECK((tf32 ? y == INFINITY : !std::isfinite(y)));  // three products meet ∞ − ∞
     CHECK(std::isfinite(values(convolve(Device::cuda(), d, o)[0])[16]));
   }
+}
+
+TEST_CASE("a bias that begins anywhere, and gradients of more blocks than are done at once", "[cuda]") {
+  if (no_tensor_cores()) return;
+  const Tf32Allowed no(false);
+  const kernels::Conv2dDims d{2100, 16, 3, 3, 16, 3, 3, 1, 1, {1, 1}, {0, 0}, {1, 1}, 1};
+  Operands o{noise({d.n * 144}, "x"), noise({2304}, "w", DType::f32, -0.3, 0.2), noise({17}, "b"), noise({d.n * 16}, "gy")};
+  const auto want = convolve(Device(), d, map({o.x, o.w, o.b.slice(1, 17), o.gy}, [](const Tensor& x) { return x.to(DType::f64); }));
+  const auto got = run_kernel(Device::cuda(), {o.x, o.w, o.b, o.gy}, {{o.gy.numel(), DType::f32}, {o.w.numel(), DType::f32}}, [&](auto& context, const auto& in, const auto& out) {
+    kernels::conv2d_forward(context, d, at<float>(in, 0), at<float>(in, 1), at<float>(in, 2) + 1, at<float>(out, 0));
+    kernels::conv2d_backward(context, d, at<float>(in, 0), at<float>(in, 3), at<float>(in, 1), static_cast<float*>(nullptr), at<float>(out, 1), static_cast<float*>(nullptr));
+  });
+  CHECK(error(got[0], want[0]) < 3e-6);
+  CHECK(error(got[1], want[2]) < 3e-6);
 }

@@ -1,11 +1,12 @@
 // Chains of convolutions, batch norms, ReLU and dropout on CUDA: run as one op in f32, against the layers one by one on the CPU in f64.
 #include "../compare.h"
 #include "../no_device.h"
-#include "../tf32.h"
+#include "../tensor_cores.h"
 
 #include <mica/core/autograd.h>
 #include <mica/core/cuda_graph.h>
 #include <mica/core/error.h>
+#include <mica/core/memory.h>
 #include <mica/core/ops.h>
 #include <mica/core/ops/conv2d_chain.h>
 #include <mica/core/random.h>
@@ -112,7 +113,7 @@ void check_close(const Outcome& got, const Outcome& want, double most) {
 }  // namespace
 
 TEST_CASE("chains of convolutions on CUDA equal their layers one by one", "[cuda]") {
-  if (no_device()) return;
+  if (no_tensor_cores()) return;
   const Device cuda = Device::cuda();
   struct Case {
     const char* name;
@@ -142,7 +143,7 @@ TEST_CASE("chains of convolutions on CUDA equal their layers one by one", "[cuda
 }
 
 TEST_CASE("what a chain learns of its batches stays exact far from zero", "[cuda]") {
-  if (no_device()) return;
+  if (no_tensor_cores()) return;
   const auto make = [] {
     Sequential net = inner();
     for (Module* module : net.modules())
@@ -159,7 +160,7 @@ TEST_CASE("what a chain learns of its batches stays exact far from zero", "[cuda
 }
 
 TEST_CASE("a captured chain has the bits of the chain itself", "[cuda]") {
-  if (no_device()) return;
+  if (no_tensor_cores()) return;
   const Device cuda = Device::cuda();
   std::vector<std::vector<double>> losses;
   for (const bool captured : {false, true}) {
@@ -191,7 +192,7 @@ TEST_CASE("a captured chain has the bits of the chain itself", "[cuda]") {
 }
 
 TEST_CASE("a chain that cannot be is left to its layers, and their errors", "[cuda]") {
-  if (no_device()) return;
+  if (no_tensor_cores()) return;
   const Device cuda = Device::cuda();
   const Tensor x = Tensor::ones({2, 16, 8, 8}, DType::f32, cuda);
   ChainLink link{.weight = Tensor::ones({16, 16, 3, 3}, DType::f32, cuda)};
@@ -217,7 +218,7 @@ TEST_CASE("a chain that cannot be is left to its layers, and their errors", "[cu
   }
   CHECK(refused(x, [](ChainLink& l) { l.options.stride = {2, 2}; }));
   CHECK(refused(x, [](ChainLink& l) { l.options.stride = {0, 0}; }));
-  CHECK(refused(x, [](ChainLink& l) { l.options.padding = {2, 2}; }));
+  for (const std::int64_t padding : {2, -1}) CHECK(refused(x, [&](ChainLink& l) { l.options.padding = {padding, padding}; }));
   CHECK(refused(x, [](ChainLink& l) { l.norm_bias = Tensor::ones({4}, DType::f32, Device::cuda()); }));
   CHECK(refused(x, [](ChainLink& l) { l.bias = Tensor::ones({4}, DType::f32, Device::cuda()); }));
   CHECK(refused(x, [](ChainLink& l) { l.norm.training = true, l.norm.momentum = std::nullopt; }));
@@ -227,4 +228,56 @@ TEST_CASE("a chain that cannot be is left to its layers, and their errors", "[cu
   net.add("norm", BatchNorm2d(16)).add("relu", ReLU()).add("conv", Conv2d(8, 16, 3));
   net.to(cuda);
   CHECK(error_text<ShapeError>([&] { net(x); }) == "conv: conv2d: expected 8 input channels, got 16 (input 2×16×8×8, weight 16×8×3×3)");
+}
+
+namespace {
+
+struct Doubling : Conv2d {
+  using Conv2d::Conv2d;
+  Tensor forward(const Tensor& x) override { return 2 * Conv2d::forward(x); }
+};
+
+}  // namespace
+
+TEST_CASE("a layer with a forward of its own is not chained", "[cuda]") {
+  if (no_tensor_cores()) return;
+  const Tf32Allowed no(false);
+  manual_seed(3);
+  Sequential net;
+  net.add("conv", Doubling(16, 16, 3)).add("norm", BatchNorm2d(16)).add("relu", ReLU());
+  net.to(Device::cuda()), net.eval();
+  const Tensor x = Tensor::ones({1, 16, 5, 5}, DType::f32, Device::cuda()), fused = net(x);
+  const NoFusion one_by_one;
+  CHECK(difference(fused.to(Device()), net(x).to(Device())) < 1e-5);
+}
+
+TEST_CASE("a chain keeps no memory: not without a graph, and not when its graph is gone without backward", "[cuda]") {
+  if (no_tensor_cores()) return;
+  const Device cuda = Device::cuda();
+  Sequential net = outer();
+  net.to(cuda);
+  const Tensor x = Tensor::ones({2, 16, 9, 5}, DType::f32, cuda);
+  net(x);
+  const std::size_t before = memory_stats(cuda).current;
+  for (int i = 0; i < 3; ++i) net(x);
+  CHECK(memory_stats(cuda).current == before);
+}
+
+TEST_CASE("a chain's backward has the precision of its forward", "[cuda]") {
+  if (no_tensor_cores()) return;
+  const auto gradient = [](bool switched) {
+    manual_seed(3);
+    Sequential net = shortest();
+    net.to(Device::cuda());
+    Tensor x = Tensor::empty({1, 16, 7, 7});
+    uniform_(x, -1, 1, random_key("x", 1));
+    x = x.to(Device::cuda());
+    x.set_requires_grad();
+    const Tf32Allowed no(false);
+    const Tensor y = sum(net(x));
+    const Tf32Allowed in_backward(switched);
+    y.backward();
+    return values(x.grad());
+  };
+  CHECK(gradient(true) == gradient(false));
 }

@@ -23,12 +23,12 @@ kernels() {
     }' "${files[@]}" | c++filt | sed -E 's/void //; s/mica::kernels::|\(anonymous namespace\)::|_GLOBAL__N__[0-9a-z_]*:://g; s/\(.*//'
 }
 
-# bounds: file  kernel (a prefix of its name, or *)  registers  shared; the first line that fits counts.
+# bounds: file  kernel (a prefix of its name, or *)  registers  shared  spilled (none: 0); the first line that fits counts.
 kernels | awk -v bounds="$bounds" '
   BEGIN {
     while ((getline line < bounds) > 0) {
       if (line ~ /^#/ || line ~ /^ *$/) continue
-      split(line, part, " +"); file[++n] = part[1]; kernel[n] = part[2]; gsub("~", " ", kernel[n]); registers[n] = part[3]; shared[n] = part[4]
+      split(line, part, " +"); file[++n] = part[1]; kernel[n] = part[2]; gsub("~", " ", kernel[n]); registers[n] = part[3]; shared[n] = part[4]; spills[n] = part[5] + 0
     }
   }
   {
@@ -38,7 +38,7 @@ kernels | awk -v bounds="$bounds" '
     if (i > n) { print $1 ": " name " has no bound"; bad = 1; next }
     most = registers[i]; if ($2 == "sm_75" && most < 64) most = 64
     if ($3 > most) { print $1 ".cu " $2 ": " name " uses " $3 " registers, bound " most; bad = 1 }
-    if ($4 > 0) { print $1 ".cu " $2 ": " name " spills " $4 " bytes, expected none"; bad = 1 }
+    if ($4 > spills[i]) { print $1 ".cu " $2 ": " name " spills " $4 " bytes, bound " spills[i]; bad = 1 }
     if ($5 > shared[i]) { print $1 ".cu " $2 ": " name " uses " $5 " bytes of shared memory, bound " shared[i]; bad = 1 }
   }
   END {
