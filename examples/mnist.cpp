@@ -241,6 +241,7 @@ int train(Sequential& network, const networks::Recipe& recipe, const Options& o,
   training::Result result;
   try {
     result = training::train(network, recipe, settings, train_set, test_set, progress, logs, interrupted);
+    if (saved.steps != result.steps) save(network, o, progress, saved, result.steps, fmt::format("after {} steps", result.steps));  // whatever reports may meet
   } catch (const OutOfMemory& error) {
     logs.flush();
     save_and_fail(error, network, o, progress, saved);
@@ -257,7 +258,6 @@ int train(Sequential& network, const networks::Recipe& recipe, const Options& o,
     progress.announce(fmt::format("test accuracy ({}): best {:.2f} % (epoch {}), last {:.2f} % (epoch {})", set, result.best_accuracy,
                                   result.best_epoch, result.last_accuracy, result.epochs));
   if (result.outcome == training::Outcome::stopped_at_max_steps) progress.say(fmt::format("stopped after {} steps", result.steps));
-  if (saved.steps != result.steps) save(network, o, progress, saved, result.steps, fmt::format("after {} steps", result.steps));
   if (result.outcome != training::Outcome::interrupted) return 0;
   progress.announce(fmt::format("interrupted after {} steps ({} whole epochs){}", result.steps, result.epochs,
                                 o.save.empty() ? "; nothing saved: --save names a file for that" : ", weights saved to " + o.save));

@@ -59,7 +59,8 @@ fails 1 "mnist: two of --save, --log, --log-steps and --profile-trace name the s
 fails 1 "mnist: --profile: measures training steps, and --eval does none; leave one of them out" --data set --profile --eval
 fails 1 "mnist: --profile: expected steps done one by one, got --graph, whose replays cannot be told apart by layer; leave one of them out" --data set --profile --graph
 fails 1 "mnist: --profile: expected a training step or more, got --max-steps 0; give a larger number, or leave it out" --data set --profile --max-steps 0
-fails 1 "mnist: --profile: expected a whole batch after 1 steps of warm-up, got none in 2 steps; give more --max-steps or --epochs, or a smaller --batch-size" --data set --profile --batch-size 200 --epochs 1
+fails 1 "mnist: --profile: expected a whole batch after 1 steps of warm-up, got none in 2 steps; give more --max-steps or --epochs, or a smaller --batch-size" --data set --profile --batch-size 200 --epochs 1 --save kept.safetensors
+check "what a report meets after training costs no weights" '[ -s kept.safetensors ]'
 fails 2 "mnist: --profile-trace requires --profile" --data set --profile-trace x
 "$program" --data set --profile --max-steps 1000000 --epochs 1000000 --batch-size 64 --profile-trace cut.json >out 2>err & pid=$!
 for _ in $(seq 100); do grep -q "^epoch 2" out && break; sleep 0.1; done
