@@ -4,7 +4,7 @@
 // passes around conv2d_product.cu but for the order of its sums and the precision of its products.
 //
 // Some warps of a block compute the data gradient, the others the weight gradient of the same tiles: none holds both the filters and the
-// weight gradient's 72 sums.
+// weight gradient's 72 sums. Where one of them is not asked for, its warps are not there.
 #include <mica/kernels/cuda/batch_norm_sums.h>
 #include <mica/kernels/cuda/conv2d.h>
 #include <mica/kernels/cuda/conv2d_tensor_load.h>
@@ -23,9 +23,11 @@ struct BackwardArguments {
   const float* in_mean;  // 16, with sums
   Sizes s;
   const float* packed;
-  float *gx, *gw;        // gx may be null; gw: [blocks][outs][9][16]
+  float *gx, *gw;        // one may be null; gw: [blocks][outs][9][16]
   double* sums;          // [16][2][blocks], or null
   int tiles, data_warps;
+
+  MICA_FUNCTION bool reads_x() const { return gw || in.scale; }
 };
 
 // Planes of 32 channels lie half the banks apart: a warp writes both halves of a pixel at once.
@@ -190,7 +192,7 @@ MICA_DEVICE void write_weight_gradient(float* shared, const float (&total)[9][2]
 
 template <int outs, int rows, Precision precision>
 __global__ void __launch_bounds__(64 * warps_of_block(16), 2) conv2d_tensor_backward_kernel(BackwardArguments a) {
-  MICA_SHARED_DYNAMIC(float, gy);  // a plane for each 16 channels, then x; then what the weight gradient's warps have
+  MICA_SHARED_DYNAMIC(float, gy);  // a plane for each 16 channels, then x where it is read; then what the weight gradient's warps have
   MICA_SHARED_ALIGNED(16, WarpSums, of_warps, );
   constexpr int tile_rows = strips * rows + 2;
   float* const x = gy + outs / 16 * plane_floats(tile_rows);
@@ -198,14 +200,14 @@ __global__ void __launch_bounds__(64 * warps_of_block(16), 2) conv2d_tensor_back
   const int weight_warp = static_cast<int>(threadIdx.x) / 32 - a.data_warps, weight_warps = static_cast<int>(blockDim.x) / 32 - a.data_warps;
 
   load_gradient<outs, precision>(gy, a.gy, a.s, image, row0 + a.s.padding - 2, tile_rows);
-  load_input<precision>(x, a.in, a.s, image, row0 - a.s.padding, tile_rows);
+  if (a.reads_x()) load_input<precision>(x, a.in, a.s, image, row0 - a.s.padding, tile_rows);
   __syncthreads();
 
   if (weight_warp < 0) data_gradient<outs, rows, precision>(a, gy, x, image, row0, of_warps);
   float total[9][2][4] = {};
   if (weight_warp >= 0) weight_gradient<outs, rows, precision>(total, a, gy, x, weight_warp, weight_warps);
   __syncthreads();  // the tiles are not read any more
-  write_weight_gradient<outs>(gy, total, weight_warp, weight_warps, a.gw + static_cast<std::size_t>(blockIdx.x) * outs * 144);
+  if (a.gw) write_weight_gradient<outs>(gy, total, weight_warp, weight_warps, a.gw + static_cast<std::size_t>(blockIdx.x) * outs * 144);
   if (a.sums) write_gradient_sums(of_warps, a.data_warps, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x), a.sums);
 }
 
@@ -217,17 +219,20 @@ struct Tiles {
 template <int outs, int rows, Precision precision>
 void run(Cuda& cuda, const Conv2dDims& d, const ChainGradient& gy, const ChainInput& x, const float* packed, float* gx, float* gw, const ChainNormGradients* norm) {
   const int tiles = static_cast<int>(ceil_div(d.h, strips * rows)), blocks = static_cast<int>(d.n) * tiles, halves = outs / 16;
-  const int data_warps = gx ? warps_for(d.w, 16) : 0, weight_warps = outs == 16 ? 3 : 4 - (data_warps > 2 ? 2 : 0);
+  const int data_warps = gx ? warps_for(d.w, 16) : 0, weight_warps = !gw ? 0 : outs == 16 ? 3 : 4 - (data_warps > 2 ? 2 : 0);
+  const auto partial = cuda.scratch<float>(gw ? i64{blocks} * outs * 144 : 1);
+  const auto sums = cuda.scratch<double>(norm ? i64{16} * 2 * blocks : 1);
+  const BackwardArguments arguments{gy, LoadedInput(x), x.by.mean, Sizes(d), packed + 2 * outs * 144, gx, gw ? partial.get() : nullptr, norm ? sums.get() : nullptr,
+                                    tiles, data_warps};
   constexpr int tile_rows = strips * rows + 2;
-  const std::size_t tile = tile_bytes(tile_rows) + sizeof(float) * static_cast<std::size_t>(halves * plane_floats(tile_rows));
+  const std::size_t tile = sizeof(float) * static_cast<std::size_t>(halves * plane_floats(tile_rows)) + (arguments.reads_x() ? tile_bytes(tile_rows) : 0);
   const std::size_t of_weights = sizeof(float) * static_cast<std::size_t>(weight_warps * filter_floats);
   const LaunchShape shape{dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(32 * (data_warps + weight_warps))), std::max(tile, of_weights)};
-  const auto partial = cuda.scratch<float>(i64{blocks} * outs * 144);
-  const auto sums = cuda.scratch<double>(norm ? i64{16} * 2 * blocks : 1);
-  const BackwardArguments arguments{gy, LoadedInput(x), x.by.mean, Sizes(d), packed + 2 * outs * 144, gx, partial.get(), norm ? sums.get() : nullptr, tiles, data_warps};
   launch(cuda, "conv2d_backward", conv2d_tensor_backward_kernel<outs, rows, precision>, shape, arguments);
-  const PartialSums<float> parts{partial.get(), static_cast<unsigned>(blocks), outs * 144, gw, outs * 144, nullptr};
-  add_partial_sums(cuda, "conv2d_backward_weight", parts);
+  if (gw) {
+    const PartialSums<float> parts{partial.get(), static_cast<unsigned>(blocks), outs * 144, gw, outs * 144, nullptr};
+    add_partial_sums(cuda, "conv2d_backward_weight", parts);
+  }
   if (!norm) return;
   const Tiles all{static_cast<unsigned>(d.n * d.h * d.w), 16, static_cast<unsigned>(blocks)};
   launch(cuda, "batch_norm_parameter_gradient", parameter_gradient_kernel<float, Tiles>, warp_each(16), all, sums.get(), x.by.inverse_std, norm->w,
