@@ -18,7 +18,8 @@ from pathlib import Path
 # A multiprocessor of compute capability 9.0: CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
 REGISTERS, WARPS, BLOCKS, SHARED = 65536, 64, 32, 227 * 1024
 USUAL_THREADS = 256  # a block, but for kernels whose launch bounds allow fewer (kernels/cuda/launch.h)
-COUNTED = {"HMMA": r"HMMA", "LDG.128": r"LDG\S*\.128", "STG.128": r"STG\S*\.128", "LDG": r"LDG", "STG": r"STG", "local": r"LDL|STL"}
+COUNTED = {"HMMA": r"HMMA", "LDG.128": r"LDG\S*\.128", "STG.128": r"STG\S*\.128", "LDS.128": r"LDS\S*\.128", "STS.128": r"STS\S*\.128", "LDG": r"LDG", "STG": r"STG",
+           "LDS": r"LDS", "STS": r"STS", "local": r"LDL|STL"}
 
 
 def resources(path):
@@ -71,7 +72,8 @@ def machine_code(cuobjdump, path, arch):
 
 def readable(names):
     text = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True).stdout
-    clean = lambda n: re.sub(r"\(.*", "", re.sub(r"void |mica::kernels::|\(anonymous namespace\)::|_GLOBAL__N__\w*::", "", n))
+    short = lambda n: re.sub(r"void |mica::kernels::|\(anonymous namespace\)::|_GLOBAL__N__\w*::", "", n)
+    clean = lambda n: re.sub(r"\(.*", "", re.sub(r"\((\w+)\)(\d+)", r"\1 \2", short(n)))  # (Precision)1 is an argument of a template
     return [clean(n) for n in text.splitlines()]
 
 

@@ -208,8 +208,9 @@ Profile::Ceilings ceilings(const training::Settings& settings, Device device, tr
   }
   if (settings.dtype != DType::f32 || interrupted) return {};
   const bench::Ceilings measured = bench::measure_ceilings(device, false, [] { return interrupted.load(); });
-  progress.announce(fmt::format("ceilings of this run: multiply-adds (FMA) {:.1f} GFLOP/s in f32, copy {:.1f} GB/s, read and written",
-                                measured.flops * 1e-9, measured.copy_bandwidth * 1e-9));
+  progress.announce(fmt::format("ceilings of this run: multiply-adds (FMA) {:.1f} GFLOP/s in f32, {}copy {:.1f} GB/s, read and written", measured.flops * 1e-9,
+                                measured.tf32_flops > 0 ? fmt::format("tensor cores in TF32 {:.1f} GFLOP/s, ", measured.tf32_flops * 1e-9) : "",
+                                measured.copy_bandwidth * 1e-9));
   return {measured.flops, measured.copy_bandwidth};
 }
 

@@ -58,7 +58,7 @@ struct ChainNormGradients {
   float *gw, *gb, *slopes, *before;
 };
 
-// gx is the gradient of x, or where x is normalised that of x·scale + shift; then norm is given. gw: o×3×3×16.
+// gx is the gradient of x, or where x is normalised that of x·scale + shift; then norm is given. gw: o×3×3×16. One of them may be null.
 void conv2d_chain_backward(Cuda& cuda, const Conv2dDims& d, const ChainGradient& gy, const ChainInput& x, const ChainFilters& filters, float* gx, float* gw,
                            const ChainNormGradients* norm);
 

@@ -8,6 +8,8 @@
 
 #include "naive.h"
 
+#include "../../examples/ceilings/ceilings.h"
+
 #include <mica/core/context.h>
 #include <mica/kernels/cpu/parallel.h>
 #include <mica/kernels/settings.h>
@@ -53,10 +55,11 @@ struct NaiveRun {
   template <class T> const T* operator[](Buffer<T> b) const { return set[b]; }
   const float* made(Values b) const { return set[b]; }  // what a formula before this one gave
   template <class Formula> void each(i64 n, Values y, const Formula& formula) { bench::each(context, n, formula, set[y]); }
+  template <class Formula> void all(i64 n, Values y, const Formula& formula) { each(n, y, formula); }
 };
 
 // The same in f64, on the host, from a copy of the inputs: all outputs, or where there are many a sample of them, which depends on
-// their number alone, so that one formula can read what another gave.
+// their number alone, so that a formula can read what another gave at its own position; where it reads others, all() gave them.
 class Reference {
  public:
   using Real = double;
@@ -68,29 +71,35 @@ class Reference {
 
   // Every looked-at position i of n values, for f(i).
   template <class F> static void positions(i64 n, const F& f) {
-    if (n < all_below)
-      return kernels::parallel_for(cpu_context(), n, 64, [&](i64 begin, i64 end) {
-        for (i64 i = begin; i < end; ++i) f(i);
-      });
-    kernels::parallel_for(cpu_context(), samples, 64, [&](i64 begin, i64 end) {
-      for (i64 k = begin; k < end; ++k) f(k == samples - 1 ? n - 1 : k * (n / samples) + k * 7919 % (n / samples));
-    });
+    if (n < all_below) return in_parallel(n, f);
+    in_parallel(samples, [&](i64 k) { f(k == samples - 1 ? n - 1 : k * (n / samples) + k * 7919 % (n / samples)); });
   }
   template <class Formula> void each(i64 n, Values y, const Formula& formula) {
-    double* out = (outputs_[y.offset] = std::unique_ptr<double[]>(new double[static_cast<std::size_t>(n)])).get();
-    positions(n, [&](i64 i) { out[i] = formula(i); });
+    positions(n, [&, out = room(n, y)](i64 i) { out[i] = formula(i); });
+  }
+  template <class Formula> void all(i64 n, Values y, const Formula& formula) {
+    in_parallel(n, [&, out = room(n, y)](i64 i) { out[i] = formula(i); });
   }
 
  private:
+  template <class F> static void in_parallel(i64 n, const F& f) {
+    kernels::parallel_for(cpu_context(), n, 64, [&](i64 begin, i64 end) {
+      for (i64 i = begin; i < end; ++i) f(i);
+    });
+  }
+  double* room(i64 n, Values y) { return (outputs_[y.offset] = std::unique_ptr<double[]>(new double[static_cast<std::size_t>(n)])).get(); }
+
   std::vector<std::byte> inputs_;
   std::map<std::size_t, std::unique_ptr<double[]>> outputs_;
 };
 
+inline constexpr double tf32_tolerance = 2e-3;  // 10 bits of mantissa in both factors
+
 template <class Context>
 struct Implementation {
-  std::string name;                             // native, naive, oneDNN, cuDNN, …
+  std::string name;                             // native, naive, oneDNN, cuDNN, native TF32, …
   kernels::Policy policy = kernels::Policy::native;
-  bool tf32 = false;                            // may the library round to TF32
+  Products products = Products::f32;            // tf32: values may be rounded so
   std::optional<double> tolerance;              // instead of the case's
   std::function<void(Context&, const Set&)> run;
   std::function<double(const Set& before, const Set& after)> judge = {};  // its error, on the host, instead of comparing outputs
@@ -105,6 +114,7 @@ class Case {
   std::string family, name;
   double bytes = 0, flops = 0;  // of one call; bytes is every buffer once, unless a family says otherwise
   double tolerance = 1e-5;      // |y − reference| ≤ tolerance · max |reference|, for each output
+  bool tensor_cores = false;    // has it no other way?
   std::vector<Implementation<Context>> implementations;
   std::function<void(Reference&)> reference;
   std::vector<Declared> buffers;
@@ -128,9 +138,10 @@ class Case {
   Values scratch(i64 n) { return workspace<float>(n); }
 
   // ---- who fills them ----
-  void native(Run run) { implementations.push_back({"native", kernels::Policy::native, false, {}, std::move(run)}); }
-  void library(std::string which, Run run, bool tf32 = false, std::optional<double> bound = {}) {
-    implementations.push_back({std::move(which), kernels::Policy::library, tf32, bound, std::move(run)});
+  void native(Run run, Products products = Products::f32) { own("native", std::move(run), products); }
+  void own(const std::string& which, Run run, Products products) { add(which, kernels::Policy::native, std::move(run), products); }
+  void library(const std::string& which, Run run, Products products = Products::f32) {
+    add(which, kernels::Policy::library, std::move(run), products);
   }
   template <class F> void expected(F f) {  // only the reference
     reference = [f](Reference& r) { f(r); };
@@ -138,13 +149,17 @@ class Case {
   // Sums in one f32 chain are worse than ours: the bound of a naive implementation is wider.
   template <class F> void naive(F f) {
     expected(f);
-    implementations.push_back({"naive", kernels::Policy::native, false, 2e-3, [f](Context& context, const Set& set) {
+    implementations.push_back({"naive", kernels::Policy::native, Products::f32, 2e-3, [f](Context& context, const Set& set) {
       NaiveRun<Context> run{context, set};
       f(run);
     }});
   }
 
  private:
+  void add(const std::string& which, kernels::Policy policy, Run run, Products products) {
+    const bool tf32 = products == Products::tf32;
+    implementations.push_back({which + (tf32 ? " TF32" : ""), policy, products, tf32 ? std::optional(tf32_tolerance) : std::nullopt, std::move(run)});
+  }
   static std::uint64_t next(std::uint64_t& state) { return (state = state * 6364136223846793005U + 1442695040888963407U) >> 33; }
   std::function<void(std::byte*)> uniform(i64 n, float low, float high) const {
     return [n, low, high, seed = set_bytes + 12345](std::byte* at) {

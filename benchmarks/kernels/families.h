@@ -5,8 +5,8 @@
 #include "case.h"
 
 #define MICA_FAMILIES(DO)                                                                                                      \
-  DO(elementwise) DO(broadcast) DO(reduction) DO(copy) DO(matmul) DO(conv2d) DO(batch_norm) DO(dropout) DO(pool) DO(loss)     \
-  DO(optimizer) DO(gather) DO(step)
+  DO(elementwise) DO(broadcast) DO(reduction) DO(copy) DO(matmul) DO(conv2d) DO(batch_norm) DO(chain) DO(layer_norm)          \
+  DO(dropout) DO(pool) DO(loss) DO(optimizer) DO(gather) DO(step)
 
 namespace mica::bench::families {
 

@@ -60,7 +60,7 @@ class Choice {
   explicit Choice(const Implementation<Context>& implementation)
       : matmul_tf32_(settings().matmul_tf32), cudnn_tf32_(settings().cudnn_tf32) {
     set_policy(implementation.policy);
-    settings().matmul_tf32 = settings().cudnn_tf32 = implementation.tf32;
+    settings().matmul_tf32 = settings().cudnn_tf32 = implementation.products == Products::tf32;
   }
   ~Choice() { settings().matmul_tf32 = matmul_tf32_, settings().cudnn_tf32 = cudnn_tf32_; }
   Choice(const Choice&) = delete;
@@ -77,6 +77,12 @@ std::string why_skipped(const std::string& implementation) {
   if (implementation == "oneDNN") return "this build has no oneDNN";
 #endif
   return {};
+}
+
+template <class Context>
+bool has_tensor_cores(const Context& context) {
+  if constexpr (on_cuda<Context>) return context.has_tensor_cores();
+  else return false;
 }
 
 template <class Context>
@@ -121,7 +127,9 @@ class Runner {
 
   // ---- is it right? ----
   Measured checked(const Implementation<Context>& implementation, const std::optional<Reference>& reference) {
-    Measured m{implementation.name, why_skipped(implementation.name), 0, implementation.tolerance.value_or(case_.tolerance), false, {}, {}};
+    const double bound = implementation.tolerance.value_or(case_.tolerance);
+    Measured m{implementation.name, implementation.products, why_skipped(implementation.name), 0, bound, false, {}, {}};
+    if (case_.tensor_cores && !has_tensor_cores(context_)) m.skipped = "this device has no tensor cores for TF32";
     if (!m.skipped.empty()) return m;
     const Choice choice(implementation);
     if (implementation.error) {

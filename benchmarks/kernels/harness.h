@@ -29,6 +29,7 @@ Timing timing_of(std::vector<double> microseconds, i64 calls, int disturbed);
 
 struct Measured {
   std::string implementation;
+  Products products;
   std::string skipped;  // why it was not run, or nothing
   double error = 0, bound = 0;
   bool valid = false;

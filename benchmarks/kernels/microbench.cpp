@@ -45,7 +45,7 @@ void name_cases(Report& report) {
   for (const Case<Context>& c : every_case<Context>(report.options.sizes).all) {
     if (!selects(report.options.filter, c.family + "/" + c.name)) continue;
     CaseResult& result = report.cases.emplace_back(CaseResult{c.family, c.name, c.bytes, c.flops, {}});
-    for (const Implementation<Context>& i : c.implementations) result.measured.push_back({i.name, {}, 0, 0, false, {}, {}});
+    for (const Implementation<Context>& i : c.implementations) result.measured.push_back({i.name, i.products, {}, 0, 0, false, {}, {}});
   }
 }
 

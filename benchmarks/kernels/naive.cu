@@ -1,11 +1,13 @@
 // The formulas of families/*.h on CUDA, one thread for each output: a new one is one line at the end.
 #include "families/batch_norm.h"
 #include "families/broadcast.h"
+#include "families/chain.h"
 #include "families/conv2d.h"
 #include "families/copy.h"
 #include "families/dropout.h"
 #include "families/elementwise.h"
 #include "families/gather.h"
+#include "families/layer_norm.h"
 #include "families/loss.h"
 #include "families/matmul.h"
 #include "families/optimizer.h"
@@ -39,10 +41,12 @@ MICA_NAIVE(Copy) MICA_NAIVE(Transpose) MICA_NAIVE(ToChannelsLast) MICA_NAIVE(Byt
 MICA_NAIVE(Matmul)  // matmul
 MICA_NAIVE(Conv) MICA_NAIVE(ConvDataGradient) MICA_NAIVE(ConvWeightGradient)  // conv2d
 MICA_NAIVE(ChannelMean) MICA_NAIVE(ChannelVariance) MICA_NAIVE(InverseDeviation) MICA_NAIVE(Normalize) MICA_NAIVE(Apply) MICA_NAIVE(BiasGradient) MICA_NAIVE(ScaleGradient) MICA_NAIVE(NormGradient)  // batch_norm
+MICA_NAIVE(Undone) MICA_NAIVE(Masked) MICA_NAIVE(Slope)  // chain
+MICA_NAIVE(RowMean) MICA_NAIVE(RowVariance) MICA_NAIVE(LayerNorm) MICA_NAIVE(RowGradientMean) MICA_NAIVE(LayerNormGradient) MICA_NAIVE(LayerScaleGradient)  // layer_norm
 MICA_NAIVE(Dropout) MICA_NAIVE(Uniform)  // dropout
 MICA_NAIVE(MaxPool) MICA_NAIVE(AveragePool) MICA_NAIVE(MaxPoolGradient) MICA_NAIVE(AveragePoolGradient)  // pool
 MICA_NAIVE(LineMax) MICA_NAIVE(LineSum) MICA_NAIVE(Softmax) MICA_NAIVE(LineDot) MICA_NAIVE(SoftmaxGradient) MICA_NAIVE(CrossEntropy) MICA_NAIVE(CrossEntropyGradient)  // loss
 MICA_NAIVE(Momentum) MICA_NAIVE(Sgd) MICA_NAIVE(MovingAverage) MICA_NAIVE(Adam)  // optimizer
-MICA_NAIVE(Batch)  // gather
+MICA_NAIVE(Batch) MICA_NAIVE(Gather) MICA_NAIVE(ScatterAdd)  // gather
 
 }  // namespace mica::bench

@@ -26,7 +26,9 @@ std::string time_text(const std::optional<Timing>& t) {
            : "–";
 }
 
-double percent(const Report& report, const CaseResult& c, const Timing& t) { return 100 * report.ceilings->floor(c.bytes, c.flops) * 1e6 / t.median; }
+double percent(const Report& report, const CaseResult& c, const Measured& m, const Timing& t) {
+  return 100 * report.ceilings->floor(c.bytes, c.flops, m.products) * 1e6 / t.median;
+}
 
 void print_row(const Report& report, const CaseResult& c, const Measured& m) {
   const std::string name = c.family + "/" + c.name;
@@ -36,14 +38,15 @@ void print_row(const Report& report, const CaseResult& c, const Measured& m) {
   if (!t) return fmt::print("| {} | {} | right within {:.1g} | | | | | |\n", name, m.implementation, m.error);
   const std::optional<Timing>& ours = judged(c.measured.front());
   fmt::print("| {} | {} | {} | {} | {} | {} | {:.0f} % {} | {} |\n", name, m.implementation, time_text(m.cold), time_text(m.warm),
-             significant(c.bytes / t->median * 1e-3), c.flops > 0 ? significant(c.flops / t->median * 1e-3) : "–", percent(report, c, *t),
-             report.ceilings->by_bytes(c.bytes, c.flops) ? "copy" : "FMA", ours ? significant(t->median / ours->median) : "–");
+             significant(c.bytes / t->median * 1e-3), c.flops > 0 ? significant(c.flops / t->median * 1e-3) : "–", percent(report, c, m, *t),
+             report.ceilings->binding(c.bytes, c.flops, m.products), ours ? significant(t->median / ours->median) : "–");
 }
 
-Json to_json(const Report& report, const CaseResult& c, const Timing& t) {
+Json to_json(const Report& report, const CaseResult& c, const Measured& m, const Timing& t) {
   return {{"median_us", t.median}, {"low_us", t.low}, {"high_us", t.high}, {"min_us", t.least}, {"max_us", t.most},
           {"repeats", report.options.repeats}, {"calls", t.calls}, {"disturbed", t.disturbed}, {"gb_s", c.bytes / t.median * 1e-3},
-          {"gflop_s", c.flops / t.median * 1e-3}, {"percent_of_ceiling", percent(report, c, t)}};
+          {"gflop_s", c.flops / t.median * 1e-3}, {"percent_of_ceiling", percent(report, c, m, t)},
+          {"ceiling", report.ceilings->binding(c.bytes, c.flops, m.products)}};
 }
 
 Json to_json(const Report& report, const CaseResult& c, const Measured& m, bool with_times) {
@@ -52,7 +55,7 @@ Json to_json(const Report& report, const CaseResult& c, const Measured& m, bool 
   json["valid"] = m.valid;
   json["error"] = std::isfinite(m.error) ? Json(m.error) : Json(nullptr);
   json["bound"] = m.bound;
-  const auto timing = [&](const std::optional<Timing>& t) { return t && with_times ? to_json(report, c, *t) : Json(nullptr); };
+  const auto timing = [&](const std::optional<Timing>& t) { return t && with_times ? to_json(report, c, m, *t) : Json(nullptr); };
   json["cold"] = timing(m.cold);
   json["warm"] = timing(m.warm);
   return json;
@@ -67,8 +70,9 @@ void print_table(const Report& report, const Machine& machine) {
              commit(), date());
   if (machine.emulated) fmt::print("An emulated device: its times say nothing and are left out.\n");
   if (report.ceilings && !machine.emulated) {
-    fmt::print("Ceilings of this run: copy {:.1f} GB/s (read and written), multiply-adds {:.0f} GFLOP/s{}; last cache {} MiB.\n",
+    fmt::print("Ceilings of this run: copy {:.1f} GB/s (read and written), multiply-adds {:.0f} GFLOP/s{}{}; last cache {} MiB.\n",
                report.ceilings->copy_bandwidth * 1e-9, report.ceilings->flops * 1e-9,
+               report.ceilings->tf32_flops > 0 ? fmt::format(", tensor cores in TF32 {:.0f} GFLOP/s", report.ceilings->tf32_flops * 1e-9) : "",
                report.ceilings->launch > 0 ? fmt::format(", launch to launch {:.2f} µs", report.ceilings->launch * 1e6) : "",
                machine.cache_bytes >> 20);
     fmt::print("It took {:.0f} s, in which other programs took a processor {} times. *: also while this was timed, again and again.\n",
@@ -113,14 +117,15 @@ void write_json(const Report& report, const Machine& machine) {
     cases.push_back({{"family", c.family}, {"name", c.name}, {"bytes", c.bytes}, {"flops", c.flops},
                      {"implementations", implementations}});
   }
+  const auto or_null = [](double value) { return value > 0 ? Json(value) : Json(nullptr); };
   Json ceilings = nullptr;
   if (report.ceilings && !machine.emulated)
     ceilings = {{"copy_gb_s", report.ceilings->copy_bandwidth * 1e-9}, {"fma_gflop_s", report.ceilings->flops * 1e-9},
-                {"launch_us", report.ceilings->launch > 0 ? Json(report.ceilings->launch * 1e6) : Json(nullptr)}};
+                {"tf32_gflop_s", or_null(report.ceilings->tf32_flops * 1e-9)}, {"launch_us", or_null(report.ceilings->launch * 1e6)}};
   const Json json{{"program", "microbench"}, {"schema", 1},
                   {"device", {{"kind", machine.device}, {"name", machine.name}, {"about", machine.about}, {"emulated", machine.emulated},
                               {"cache_bytes", machine.cache_bytes}}},
-                  {"clock_mhz", machine.clock_mhz > 0 ? Json(machine.clock_mhz) : Json(nullptr)}, {"threads", machine.threads},
+                  {"clock_mhz", or_null(machine.clock_mhz)}, {"threads", machine.threads},
                   {"commit", commit()}, {"date", date()}, {"sizes", report.options.sizes}, {"validated_only", report.options.validate},
                   {"interrupted", report.interrupted},
                   {"seconds", report.seconds}, {"involuntary_switches", report.involuntary_switches}, {"ceilings", ceilings}, {"cases", cases}};

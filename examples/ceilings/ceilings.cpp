@@ -120,10 +120,13 @@ Ceilings measure(Cuda& cuda, bool small, const Stop& stop) {
     ceilings.copy_bandwidth = 2 * static_cast<double>(bytes) / std::min(by_kernel, by_runtime);
   }
   const Arena sink(device_of(cuda), 256);
-  double flops = 0;
-  const double seconds =
-      least_seconds(cuda, 9, stop, [&] { flops = multiply_add_all(cuda, small ? 2 : 20000, reinterpret_cast<float*>(sink.base())); });
-  ceilings.flops = flops / seconds;
+  const auto rate = [&](double (*work)(Cuda&, int, float*)) {
+    double flops = 0;
+    const double seconds = least_seconds(cuda, 9, stop, [&] { flops = work(cuda, small ? 2 : 20000, reinterpret_cast<float*>(sink.base())); });
+    return flops / seconds;
+  };
+  ceilings.flops = rate(multiply_add_all);
+  if (cuda.has_tensor_cores()) ceilings.tf32_flops = rate(tensor_core_all);
   const int launches = small ? 4 : 2000;
   ceilings.launch = least_seconds(cuda, 5, stop,
                                   [&] {

@@ -55,9 +55,9 @@ void conv2d_forward(Cuda& cuda, const Conv2dDims& d, const float* x, const float
 
 void conv2d_backward(Cuda& cuda, const Conv2dDims& d, const float* x, const float* gy, const float* w, float* gx, float* gw, float* gb) {
   backward_by_cudnn(cuda, d, x, gy, w, gx, gw, gb);
-  if (gw && conv2d_tensor::applies(cuda, d) && all_aligned(x, gy, gx)) {
+  if ((gx || gw) && conv2d_tensor::applies(cuda, d) && all_aligned(x, gy, gx)) {
     conv2d_tensor::backward(cuda, d, x, gy, w, gx, gw);
-    if (gb) backward_bias(cuda, d, gy, gb);
+    if (gw && gb) backward_bias(cuda, d, gy, gb);
     return;
   }
   if (!conv2d_3x3::applies(d)) {

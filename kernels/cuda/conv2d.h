@@ -31,7 +31,7 @@ void backward_weight(Cuda& cuda, const Conv2dDims& d, const float* x, const floa
 namespace conv2d_tensor {
 bool applies(const Cuda& cuda, const Conv2dDims& d);  // x, y, their gradients and bias must be aligned to 16 bytes
 void forward(Cuda& cuda, const Conv2dDims& d, const float* x, const float* w, const float* bias, float* y);
-void backward(Cuda& cuda, const Conv2dDims& d, const float* x, const float* gy, const float* w, float* gx, float* gw);  // gx may be null
+void backward(Cuda& cuda, const Conv2dDims& d, const float* x, const float* gy, const float* w, float* gx, float* gw);  // one may be null
 }  // namespace conv2d_tensor
 
 // cuDNN's, where the policy chooses it: conv2d_cudnn.cpp. False: it cannot do this one.

@@ -4,7 +4,7 @@
 // passes around conv2d_product.cu but for the order of its sums and the precision of its products.
 //
 // Some warps of a block compute the data gradient, the others the weight gradient of the same tiles: none holds both the filters and the
-// weight gradient's 72 sums.
+// weight gradient's 72 sums. Where one of them is not asked for, its warps are not there.
 #include <mica/kernels/cuda/batch_norm_sums.h>
 #include <mica/kernels/cuda/conv2d.h>
 #include <mica/kernels/cuda/conv2d_tensor_load.h>
@@ -23,10 +23,12 @@ struct BackwardArguments {
   const float* in_mean;  // 16, with sums
   Sizes s;
   const float* packed;
-  float *gx, *gw;        // gx may be null; gw: [blocks][outs][9][16]
+  float *gx, *gw;        // one may be null; gw: [blocks][outs][9][16]
   double* sums;          // [16][2][blocks], or null
   int tiles, data_warps;
   int first, blocks;     // which one is block 0, of all
+
+  MICA_FUNCTION bool reads_x() const { return gw || in.scale; }
 };
 
 // Planes of 32 channels lie half the banks apart: a warp writes both halves of a pixel at once.
@@ -192,7 +194,7 @@ MICA_DEVICE void write_weight_gradient(float* shared, const float (&total)[9][2]
 
 template <int outs, int rows, Precision precision>
 __global__ void __launch_bounds__(32 * most_warps, 2) conv2d_tensor_backward_kernel(BackwardArguments a) {
-  MICA_SHARED_DYNAMIC(float, gy);  // a plane for each 16 channels, then x; then what the weight gradient's warps have
+  MICA_SHARED_DYNAMIC(float, gy);  // a plane for each 16 channels, then x where it is read; then what the weight gradient's warps have
   MICA_SHARED_ALIGNED(16, WarpSums, of_warps, );
   constexpr int tile_rows = strips * rows + 2;
   float* const x = gy + outs / 16 * plane_floats(tile_rows);
@@ -200,18 +202,18 @@ __global__ void __launch_bounds__(32 * most_warps, 2) conv2d_tensor_backward_ker
   const int weight_warp = static_cast<int>(threadIdx.x) / 32 - a.data_warps, weight_warps = static_cast<int>(blockDim.x) / 32 - a.data_warps;
 
   load_gradient<outs, precision>(gy, a.gy, a.s, image, row0 + a.s.padding - 2, tile_rows);
-  load_input<precision>(x, a.in, a.s, image, row0 - a.s.padding, tile_rows);
+  if (a.reads_x()) load_input<precision>(x, a.in, a.s, image, row0 - a.s.padding, tile_rows);
   __syncthreads();
 
   if (weight_warp < 0) data_gradient<outs, rows, precision>(a, gy, x, image, row0, of_warps);
   float total[9][2][4] = {};
   if (weight_warp >= 0) weight_gradient<outs, rows, precision>(total, a, gy, x, weight_warp, weight_warps);
   __syncthreads();  // the tiles are not read any more
-  write_weight_gradient<outs>(gy, total, weight_warp, weight_warps, a.gw + static_cast<std::size_t>(blockIdx.x) * outs * 144);
+  if (a.gw) write_weight_gradient<outs>(gy, total, weight_warp, weight_warps, a.gw + static_cast<std::size_t>(blockIdx.x) * outs * 144);
   if (a.sums) write_gradient_sums(of_warps, a.data_warps, block, a.blocks, a.sums);
 }
 
-constexpr int most_blocks = 2048;  // at once: each leaves a weight gradient of its own
+constexpr int most_blocks = 1024;  // at once: each leaves a weight gradient of its own
 
 // For parameter_gradient_kernel, which asks for no rows_of.
 struct SumBlocks {
@@ -221,21 +223,23 @@ struct SumBlocks {
 template <int outs, int rows, Precision precision>
 void run(Cuda& cuda, const Conv2dDims& d, const ChainGradient& gy, const ChainInput& x, const float* packed, float* gx, float* gw, const ChainNormGradients* norm) {
   const int tiles = static_cast<int>(ceil_div(d.h, strips * rows)), blocks = static_cast<int>(d.n) * tiles, halves = outs / 16;
-  const int data_warps = gx ? warps_for(d.w) : 0, weight_warps = outs == 16 ? 3 : data_warps > 2 ? 2 : 4;  // as many for each half of the channels
+  const int data_warps = gx ? warps_for(d.w) : 0, weight_warps = !gw ? 0 : outs == 16 ? 3 : data_warps > 2 ? 2 : 4;  // as many for each half of the channels
   static_assert(most_warps == 3 + 3);
-  constexpr int tile_rows = strips * rows + 2;
-  const std::size_t tile = tile_bytes(tile_rows) + sizeof(float) * static_cast<std::size_t>(halves * plane_floats(tile_rows));
-  const std::size_t of_weights = sizeof(float) * static_cast<std::size_t>(weight_warps * filter_floats);
-  const int rounds = static_cast<int>(ceil_div(blocks, most_blocks)), in_round = static_cast<int>(ceil_div(blocks, rounds)), count = outs * 144;
+  const int rounds = gw ? static_cast<int>(ceil_div(blocks, most_blocks)) : 1, in_round = static_cast<int>(ceil_div(blocks, rounds)), count = outs * 144;
   const auto sums = cuda.scratch<double>(norm ? i64{16} * 2 * blocks : 1);
-  const auto partial = cuda.scratch<float>(i64{in_round} * count), of_rounds = cuda.scratch<float>(rounds > 1 ? i64{rounds} * count : 1);
-  BackwardArguments arguments{gy, LoadedInput(x), x.by.mean, Sizes(d), packed + 2 * count, gx, partial.get(), norm ? sums.get() : nullptr, tiles, data_warps, 0, blocks};
+  const auto partial = cuda.scratch<float>(gw ? i64{in_round} * count : 1), of_rounds = cuda.scratch<float>(rounds > 1 ? i64{rounds} * count : 1);
+  BackwardArguments arguments{gy, LoadedInput(x), x.by.mean, Sizes(d), packed + 2 * count, gx, gw ? partial.get() : nullptr, norm ? sums.get() : nullptr,
+                              tiles, data_warps, 0, blocks};
+  constexpr int tile_rows = strips * rows + 2;
+  const std::size_t tile = sizeof(float) * static_cast<std::size_t>(halves * plane_floats(tile_rows)) + (arguments.reads_x() ? tile_bytes(tile_rows) : 0);
+  const std::size_t of_weights = sizeof(float) * static_cast<std::size_t>(weight_warps * filter_floats);
   for (int round = 0; round < rounds; ++round) {
     arguments.first = round * in_round;
     const int now = std::min(in_round, blocks - arguments.first);
     const LaunchShape shape{dim3(static_cast<unsigned>(now)), dim3(static_cast<unsigned>(32 * (data_warps + weight_warps))), std::max(tile, of_weights)};
     launch(cuda, "conv2d_backward", conv2d_tensor_backward_kernel<outs, rows, precision>, shape, arguments);
-    add_partial_sums<float>(cuda, "conv2d_backward_weight", {partial.get(), static_cast<unsigned>(now), count, rounds > 1 ? of_rounds.get() + round * count : gw, count, nullptr});
+    float* const of_round = rounds > 1 ? of_rounds.get() + round * count : gw;
+    if (gw) add_partial_sums<float>(cuda, "conv2d_backward_weight", {partial.get(), static_cast<unsigned>(now), count, of_round, count, nullptr});
   }
   if (rounds > 1) add_partial_sums<float>(cuda, "conv2d_backward_weight", {of_rounds.get(), static_cast<unsigned>(rounds), count, gw, count, nullptr});
   if (!norm) return;

@@ -1,9 +1,13 @@
 // Convolutions by tensor cores: against the definition in f64, and, sharper, against the definition on operands rounded as they are.
+#ifdef MICA_CUDA
 #include "both_backends.h"
 #include "on_cuda.h"
 #include "../tensor_cores.h"
 
+#include <mica/core/context.h>
 #include <mica/kernels/conv2d.h>
+#include <mica/kernels/conv2d_chain.h>
+#include <mica/kernels/cuda/context.h>
 
 #ifdef MICA_CUDA_EMULATED
 #include <emulator/device.h>
@@ -57,6 +61,16 @@ std::vector<Tensor> convolve(Device device, const kernels::Conv2dDims& d, const 
                     });
 }
 
+// gx and gw of one call, or of one that is asked for one of them only; what is not asked for is undefined.
+std::vector<Tensor> gradients(const kernels::Conv2dDims& d, const Operands& o, bool data, bool weight) {
+  const Tensor x = o.x.to(Device::cuda()), gy = o.gy.to(Device::cuda()), w = o.w.to(Device::cuda());
+  Tensor gx = data ? Tensor::empty({x.numel()}, DType::f32, Device::cuda()) : Tensor(), gw = weight ? Tensor::empty({w.numel()}, DType::f32, Device::cuda()) : Tensor(),
+         gb = weight ? Tensor::empty({d.o}, DType::f32, Device::cuda()) : Tensor();
+  const std::vector<Tensor> all{gx, gw, gb};
+  kernels::conv2d_backward(cuda_context(Device::cuda()), d, x.data<float>(), gy.data<float>(), w.data<float>(), at<float>(all, 0), at<float>(all, 1), at<float>(all, 2));
+  return all;
+}
+
 Operands map(const Operands& o, const std::function<Tensor(const Tensor&)>& f) { return {f(o.x), f(o.w), o.b.to(DType::f64), f(o.gy)}; }
 
 }  // namespace
@@ -93,6 +107,53 @@ TEST_CASE("convolutions of 16 channels by tensor cores equal the definition, wit
   }
 }
 
+TEST_CASE("tensor cores give one gradient alone as they give both", "[cuda]") {
+  if (no_tensor_cores()) return;
+  for (const bool tf32 : {true, false})
+    for (const Size& s : {Size{2, 8, 7, 16, 0}, Size{1, 11, 29, 32, 1}, Size{1, 9, 26, 32, 0}, Size{3, 3, 3, 16, 1}}) {
+      const Tf32Allowed allowed(tf32);
+      const std::int64_t oh = s.h - 2 + 2 * s.padding, ow = s.w - 2 + 2 * s.padding;
+      const kernels::Conv2dDims d{s.n, 16, s.h, s.w, s.o, 3, 3, oh, ow, {1, 1}, {s.padding, s.padding}, {1, 1}, 1};
+      INFO((tf32 ? "TF32 " : "three products ") << s.n << "x16x" << s.h << "x" << s.w << " to " << s.o << ", padding " << s.padding);
+      const Operands o{noise({s.n * s.h * s.w * 16}, "x"), noise({s.o * 144}, "w", DType::f32, -0.3, 0.2), Tensor(), noise({s.n * oh * ow * s.o}, "gy")};
+      const std::vector<Tensor> both = gradients(d, o, true, true);
+#ifdef MICA_CUDA_EMULATED
+      const int packed = emulator::submitted("conv2d_pack_filters"), summed = emulator::submitted("conv2d_backward_weight");
+#endif
+      const std::vector<Tensor> data = gradients(d, o, true, false), weight = gradients(d, o, false, true);
+#ifdef MICA_CUDA_EMULATED
+      CHECK(emulator::submitted("conv2d_pack_filters") == packed + 2);     // tensor cores were used
+      CHECK(emulator::submitted("conv2d_backward_weight") == summed + 1);  // and only the weight gradient has parts to add
+#endif
+      CHECK(same_bits(data[0].to(Device()), both[0].to(Device())));
+      CHECK(error(weight[1].to(Device()), both[1].to(Device())) < 1e-6);  // by more warps, in another order
+      CHECK(same_bits(weight[2].to(Device()), both[2].to(Device())));
+    }
+}
+
+TEST_CASE("within a chain the data gradient is the same without the weight gradient, and so are the sums on its way", "[cuda]") {
+  if (no_tensor_cores()) return;
+  const kernels::Conv2dDims d{2, 16, 7, 9, 32, 3, 3, 5, 7, {1, 1}, {0, 0}, {1, 1}, 1};
+  const Tensor x = noise({d.n * d.h * d.w * 16}, "x").to(Device::cuda()), g = noise({d.n * d.oh * d.ow * d.o}, "g").to(Device::cuda()),
+               w = noise({d.o * 144}, "w").to(Device::cuda()), factors = noise({4 * 16}, "factors").to(Device::cuda());
+  kernels::Cuda& cuda = cuda_context(Device::cuda());
+  const auto packed = cuda.scratch<float>(kernels::conv2d_chain_filter_floats(d));
+  const auto filters = kernels::conv2d_chain_pack_filters(cuda, d, w.data<float>(), packed.get());
+  const float* const by = factors.data<float>();
+  const auto backward = [&](bool weight) {
+    Tensor gx = Tensor::empty({x.numel()}, DType::f32, Device::cuda()), gw = Tensor::empty({w.numel()}, DType::f32, Device::cuda()),
+           sums = Tensor::empty({5 * 16}, DType::f32, Device::cuda());
+    float* const of_norm = sums.data<float>();
+    const kernels::ChainNormGradients norm{by + 32, true, of_norm, of_norm + 16, of_norm + 32, nullptr};
+    kernels::conv2d_chain_backward(cuda, d, {.g = g.data<float>()}, {x.data<float>(), {by, by + 16, by + 32, by + 48}, {}}, filters, gx.data<float>(),
+                                   weight ? gw.data<float>() : nullptr, &norm);
+    return std::vector<Tensor>{gx.to(Device()), sums.to(Device())};
+  };
+  const std::vector<Tensor> both = backward(true), alone = backward(false);
+  CHECK(same_bits(alone[0], both[0]));
+  CHECK(same_bits(alone[1], both[1]));
+}
+
 TEST_CASE("convolutions by tensor cores pass NaN on, and infinity", "[cuda]") {
   if (no_tensor_cores()) return;
   for (const bool tf32 : {true, false}) {
@@ -108,16 +169,23 @@ TEST_CASE("convolutions by tensor cores pass NaN on, and infinity", "[cuda]") {
   }
 }
 
-TEST_CASE("a bias that begins anywhere, and gradients of more blocks than are done at once", "[cuda]") {
+TEST_CASE("a convolution by tensor cores is left to others where its bias begins anywhere", "[cuda]") {
   if (no_tensor_cores()) return;
-  const Tf32Allowed no(false);
-  const kernels::Conv2dDims d{2100, 16, 3, 3, 16, 3, 3, 1, 1, {1, 1}, {0, 0}, {1, 1}, 1};
-  Operands o{noise({d.n * 144}, "x"), noise({2304}, "w", DType::f32, -0.3, 0.2), noise({17}, "b"), noise({d.n * 16}, "gy")};
+  const kernels::Conv2dDims d{1, 16, 4, 5, 16, 3, 3, 2, 3, {1, 1}, {0, 0}, {1, 1}, 1};
+  const Operands o{noise({320}, "x"), noise({2304}, "w", DType::f32, -0.3, 0.2), noise({17}, "b"), noise({96}, "gy")};
   const auto want = convolve(Device(), d, map({o.x, o.w, o.b.slice(1, 17), o.gy}, [](const Tensor& x) { return x.to(DType::f64); }));
-  const auto got = run_kernel(Device::cuda(), {o.x, o.w, o.b, o.gy}, {{o.gy.numel(), DType::f32}, {o.w.numel(), DType::f32}}, [&](auto& context, const auto& in, const auto& out) {
+  const auto got = run_kernel(Device::cuda(), {o.x, o.w, o.b}, {{96, DType::f32}}, [&](auto& context, const auto& in, const auto& out) {
     kernels::conv2d_forward(context, d, at<float>(in, 0), at<float>(in, 1), at<float>(in, 2) + 1, at<float>(out, 0));
-    kernels::conv2d_backward(context, d, at<float>(in, 0), at<float>(in, 3), at<float>(in, 1), static_cast<float*>(nullptr), at<float>(out, 1), static_cast<float*>(nullptr));
   });
   CHECK(error(got[0], want[0]) < 3e-6);
-  CHECK(error(got[1], want[2]) < 3e-6);
 }
+
+TEST_CASE("the weight gradient of more blocks than leave their parts at once", "[cuda]") {
+  if (no_tensor_cores()) return;
+  const Tf32Allowed no(false);
+  const kernels::Conv2dDims d{1030, 16, 3, 3, 16, 3, 3, 1, 1, {1, 1}, {0, 0}, {1, 1}, 1};
+  const Operands o{noise({d.n * 144}, "x"), noise({2304}, "w", DType::f32, -0.3, 0.2), noise({16}, "b"), noise({d.n * 16}, "gy")};
+  const auto want = convolve(Device(), d, map(o, [](const Tensor& x) { return x.to(DType::f64); }));
+  CHECK(error(gradients(d, o, false, true)[1], want[2]) < 3e-6);
+}
+#endif

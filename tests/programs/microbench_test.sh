@@ -20,34 +20,46 @@ run --device $device --validate --sizes small --json all.json
 check "every kernel is right" '[ $status = 0 ] && grep -qE "^[0-9]+ implementations of [0-9]+ cases checked, 0 wrong$" err && [ "$(grep -c "native | right within" out)" -gt 40 ]'
 run --device $device --validate --sizes small --filter elementwise/relu --plant-error
 check "a wrong result is seen" '[ $status = 1 ] && grep -q "elementwise/relu 1003: native is wrong: its error is" err && grep -q "| native | wrong by" out'
-for family in elementwise broadcast reduction copy matmul conv2d batch_norm dropout pool loss optimizer gather step; do
-  check "$family is there" "grep -q '^| $family/' out || grep -q '\"family\": \"$family\"' all.json"
+families="elementwise broadcast reduction copy matmul conv2d batch_norm layer_norm dropout pool loss optimizer gather step"
+[ $device = cpu ] || families+=" chain"
+for family in $families; do
+  check "$family is there" "grep -q '\"family\": \"$family\"' all.json"
 done
-check "JSON" 'python3 - all.json <<"PYTHON"
+check "JSON" 'python3 - all.json $device <<"PYTHON"
 import json, sys
 r = json.load(open(sys.argv[1]))
 assert r["program"] == "microbench" and r["schema"] == 1 and r["validated_only"] and not r["interrupted"], r
-assert r["commit"] and r["date"].endswith("Z") and r["ceilings"] is None and r["sizes"] == "small"
+assert r["commit"] and r["date"].endswith("Z") and r["ceilings"] is None and r["sizes"] == "small", r
+assert r["device"]["kind"] == {"cpu": "cpu", "cuda": "cuda:0"}[sys.argv[2]] and r["device"]["emulated"] == (sys.argv[2] == "cuda") and r["device"]["name"], r
 for c in r["cases"]:
-  assert c["bytes"] > 0 and c["flops"] >= 0
+  assert c["bytes"] > 0 and c["flops"] >= 0, c
+  assert c["implementations"][0]["name"] in ("native", "auto") and "skipped" not in c["implementations"][0], c
   for i in c["implementations"]:
     assert "skipped" in i or (i["valid"] and 0 <= i["error"] <= i["bound"] and i["cold"] is None and i["warm"] is None), (c["name"], i)
 PYTHON'
+run --device $device --validate --sizes small --filter copy/copy --json -
+check "JSON instead of the table" '[ $status = 0 ] && python3 -m json.tool out >/dev/null && grep -q "\"program\": \"microbench\"" out'
 
 # ---- a timed case ----
 run --device $device --sizes small --filter "^reduction/sum of rows" --repeats 5 --json timed.json
 check "times" '[ $status = 0 ] && [ "$(grep -c "reduction/sum of rows" out)" = 2 ]'
 if [ $device = cuda ]; then
-  check "an emulated device has no times" 'grep -q "An emulated device: its times say nothing" out && ! grep -q median_us timed.json'
+  check "an emulated device has no times" 'grep -q "An emulated device: its times say nothing" out && grep -q "\"ceilings\": null" timed.json && ! grep -q median_us timed.json'
 else
   check "figures" 'python3 - timed.json <<"PYTHON"
 import json, sys
 r = json.load(open(sys.argv[1]))
-assert r["ceilings"]["copy_gb_s"] > 0 and r["ceilings"]["fma_gflop_s"] > 0 and r["threads"] > 0
-for i in r["cases"][0]["implementations"]:
+assert r["ceilings"]["copy_gb_s"] > 0 and r["ceilings"]["fma_gflop_s"] > 0 and r["threads"] > 0, r
+assert r["ceilings"]["tf32_gflop_s"] is None and r["ceilings"]["launch_us"] is None and not r["validated_only"], r
+[case] = r["cases"]
+for i in case["implementations"]:
   for way in "cold", "warm":
     t = i[way]
-    assert t["repeats"] == 5 and t["min_us"] <= t["low_us"] <= t["median_us"] <= t["high_us"] <= t["max_us"] and t["percent_of_ceiling"] > 0, t
+    assert t["repeats"] == 5 and 0 < t["min_us"] <= t["low_us"] <= t["median_us"] <= t["high_us"] <= t["max_us"] and t["calls"] > 0, t
+    copied, multiplied = case["bytes"] / r["ceilings"]["copy_gb_s"], case["flops"] / r["ceilings"]["fma_gflop_s"]
+    assert t["ceiling"] == ("copy" if copied >= multiplied else "FMA"), t
+    assert abs(t["percent_of_ceiling"] * t["median_us"] / max(copied, multiplied) * 10 - 1) < 1e-6, t
+    assert abs(t["gb_s"] * t["median_us"] * 1e3 / case["bytes"] - 1) < 1e-6 and abs(t["gflop_s"] * t["median_us"] * 1e3 / case["flops"] - 1) < 1e-6, t
 PYTHON'
   check "nothing changed beside itself" 'python3 "$compare" timed.json timed.json >out && grep -q "^0 slower" out && grep -q "^4 of 4 the same" out'
   "$program" --device cpu --sizes small --filter reduction --repeats 200 --json cut.json >out 2>err & running=$!
@@ -59,6 +71,12 @@ fi
 # ---- names ----
 run --device $device --list --sizes network
 check "--list" '[ $status = 0 ] && [ "$(wc -l <out)" -gt 60 ] && grep -q "^conv2d/forward c2 128x26x26x16 to 16, 3x3  .* FLOP: native " out && [ ! -s err ]'
+if [ $device = cuda ]; then
+  check "ways by tensor cores" '[ "$(grep -cE "^conv2d/.* c[234678] .* FLOP: native cuDNN native TF32 cuDNN TF32 naive$" out)" = 24 ] &&
+    [ "$(grep -cE "^chain/.* FLOP: native one by one cuDNN one by one native TF32 one by one TF32 cuDNN one by one TF32 naive$" out)" = 6 ]'
+else
+  fails "--filter chain/: no case of --sizes network fits" --device cpu --filter chain/  # on CUDA only
+fi
 run --device $device --list --filter "conv2d/(data|weight) gradient c3"
 check "a regular expression" '[ $status = 0 ] && [ "$(wc -l <out)" = 2 ]'
 
@@ -78,6 +96,8 @@ fi
 if [ "$backend" = nvcc ]; then
   python3 "$source/benchmarks/static_figures.py" "$(dirname "$program")/../.." --file softmax >out 2>err; status=$?
   check "static figures" '[ $status = 0 ] && grep -qE "^\| softmax \| .*float> \| [0-9]+ \| 0 \| [0-9]+ \| [0-9]+% \|" out && grep -q "^| conv2d/forward c2 " out && ! grep -qE "[0-9] (µs|ms)" out'
+  python3 "$source/benchmarks/static_figures.py" "$(dirname "$program")/../.." --file conv2d_tensor_forward >out 2>err
+  check "precisions are told apart" '[ "$(grep -o "conv2d_tensor_forward_kernel<16, 6, Precision [01]>" out | sort -u | wc -l)" = 2 ]'
 else
   python3 "$source/benchmarks/static_figures.py" . >out 2>err; status=$?
   check "static figures need nvcc's report" '[ $status = 1 ] && grep -q "no .resources files of kernels under" err && [ ! -s out ]'

@@ -1,4 +1,4 @@
-// Naive batch normalisation of rows×channels, as kernels/batch_norm.h writes it.
+// Naive batch normalisation of rows×channels, as kernels/batch_norm.h writes it. In: of what another formula may have made.
 #pragma once
 
 #include "../naive.h"
@@ -7,10 +7,10 @@
 
 namespace mica::bench {
 
-template <class Real>
+template <class Real, class In = float>
 struct ChannelMeanFormula {
   i64 rows, channels;
-  const float* x;
+  const In* x;
   MICA_FUNCTION Real operator()(i64 c) const {
     Real sum = 0;
     for (i64 r = 0; r < rows; ++r) sum += Real(x[r * channels + c]);
@@ -18,10 +18,10 @@ struct ChannelMeanFormula {
   }
 };
 
-template <class Real>
+template <class Real, class In = float>
 struct ChannelVarianceFormula {
   i64 rows, channels;
-  const float* x;
+  const In* x;
   const Real* mean;
   MICA_FUNCTION Real operator()(i64 c) const {
     Real sum = 0;
@@ -68,15 +68,16 @@ struct ApplyFormula {
 
 // ---- gradients; g = gy · kept_scale where y > 0, or gy without an epilogue (y null) ----
 
-template <class Real>
-MICA_FUNCTION Real epilogue_gradient(const float* y, const float* gy, double kept_scale, i64 i) {
+template <class Real, class In>
+MICA_FUNCTION Real epilogue_gradient(const float* y, const In* gy, double kept_scale, i64 i) {
   return y ? (y[i] > 0 ? Real(gy[i]) * Real(kept_scale) : Real(0)) : Real(gy[i]);
 }
 
-template <class Real>
+template <class Real, class In = float>
 struct BiasGradientFormula {
   i64 rows, channels;
-  const float *y, *gy;
+  const float* y;
+  const In* gy;
   double kept_scale;
   MICA_FUNCTION Real operator()(i64 c) const {
     Real sum = 0;
@@ -85,10 +86,12 @@ struct BiasGradientFormula {
   }
 };
 
-template <class Real>
+template <class Real, class In = float>
 struct ScaleGradientFormula {
   i64 rows, channels;
-  const float *x, *y, *gy, *mean, *inverse;
+  const float *x, *y;
+  const In* gy;
+  const float *mean, *inverse;
   double kept_scale;
   MICA_FUNCTION Real operator()(i64 c) const {
     Real sum = 0;

@@ -11,15 +11,23 @@ using namespace kernels;
 
 namespace {
 
-constexpr double tf32_bound = 2e-3;  // 10 bits of mantissa in both factors
-
+// Does conv2d_tensor.h do it, on a device that has tensor cores?
 template <class Context>
-void by_libraries(Case<Context>& c, const typename Case<Context>::Run& run) {
-  c.library(on_cuda<Context> ? "cuDNN" : "oneDNN", run);
-  if (on_cuda<Context>) c.library("cuDNN TF32", run, true, tf32_bound);
+bool on_tensor_cores(const ConvSizes& d) {
+  return on_cuda<Context> && d.k == 3 && d.c == 16 && (d.o == 16 || d.o == 32);
 }
 
-// The forward pass and each gradient of one layer.
+// One call, which the policy gives to our kernel or to a library.
+template <class Context>
+void by_all(Case<Context>& c, const ConvSizes& d, const typename Case<Context>::Run& run) {
+  const bool tensor_cores = on_tensor_cores<Context>(d);
+  c.native(run, tensor_cores ? Products::three_tf32 : Products::f32);
+  c.library(on_cuda<Context> ? "cuDNN" : "oneDNN", run);
+  if (tensor_cores) c.native(run, Products::tf32);
+  if (on_cuda<Context>) c.library("cuDNN", run, Products::tf32);
+}
+
+// The forward pass and the gradients of one layer.
 template <class Context>
 void layer(Cases<Context>& cases, const std::string& name, const ConvSizes& d) {
   const Conv2dDims dims{d.n, d.c, d.h, d.w, d.o, d.k, d.k, d.oh(), d.ow(), {1, 1}, {0, 0}, {1, 1}, 1};
@@ -31,8 +39,7 @@ void layer(Cases<Context>& cases, const std::string& name, const ConvSizes& d) {
     const auto x = c.input(in), w = c.input(filter), bias = c.input(d.o), y = c.output(out);
     c.flops = flops;
     const auto run = [=](Context& context, const Set& s) { conv2d_forward(context, dims, s[x], s[w], s[bias], s[y]); };
-    c.native(run);
-    by_libraries(c, run);
+    by_all(c, d, run);
     c.naive([=]<class V>(V& v) { v.each(out, y, ConvFormula<typename V::Real>{d, v[x], v[w], v[bias]}); });
   }
   if (d.c > 1) {  // the first layer's images need no gradient
@@ -42,8 +49,7 @@ void layer(Cases<Context>& cases, const std::string& name, const ConvSizes& d) {
     const auto run = [=](Context& context, const Set& s) {
       conv2d_backward(context, dims, s[x], s[gy], s[w], s[gx], static_cast<float*>(nullptr), static_cast<float*>(nullptr));
     };
-    c.native(run);
-    by_libraries(c, run);
+    by_all(c, d, run);
     c.naive([=]<class V>(V& v) { v.each(in, gx, ConvDataGradientFormula<typename V::Real>{d, v[gy], v[w]}); });
   }
   {
@@ -53,9 +59,19 @@ void layer(Cases<Context>& cases, const std::string& name, const ConvSizes& d) {
     const auto run = [=](Context& context, const Set& s) {
       conv2d_backward(context, dims, s[x], s[gy], s[w], static_cast<float*>(nullptr), s[gw], s[gb]);
     };
-    c.native(run);
-    by_libraries(c, run);
+    by_all(c, d, run);
     c.naive([=]<class V>(V& v) {
+      v.each(filter, gw, ConvWeightGradientFormula<typename V::Real>{d, v[x], v[gy]});
+      v.each(d.o, gb, SumFormula<typename V::Real>{out / d.o, 1, d.o, v[gy]});
+    });
+  }
+  if (on_tensor_cores<Context>(d)) {  // both from one load
+    auto& c = cases.add("gradients" + of);
+    const auto gy = c.input(out), x = c.input(in), w = c.input(filter), gx = c.output(in), gw = c.output(filter), gb = c.output(d.o);
+    c.flops = 2 * flops;
+    by_all(c, d, [=](Context& context, const Set& s) { conv2d_backward(context, dims, s[x], s[gy], s[w], s[gx], s[gw], s[gb]); });
+    c.naive([=]<class V>(V& v) {
+      v.each(in, gx, ConvDataGradientFormula<typename V::Real>{d, v[gy], v[w]});
       v.each(filter, gw, ConvWeightGradientFormula<typename V::Real>{d, v[x], v[gy]});
       v.each(d.o, gb, SumFormula<typename V::Real>{out / d.o, 1, d.o, v[gy]});
     });

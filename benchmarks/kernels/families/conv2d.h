@@ -1,4 +1,5 @@
-// Naive convolutions: each output by itself, images N,H,W,C, filters O,H,W,I, one group.
+// Naive convolutions: each output by itself, images N,H,W,C, filters O,H,W,I, one group. In: of images and gradients, which another
+// formula may have made.
 #pragma once
 
 #include "../naive.h"
@@ -12,16 +13,17 @@ struct ConvSizes {
   MICA_FUNCTION int ow() const { return w - k + 1; }
 };
 
-template <class Real>
+template <class Real, class In = float>
 struct ConvFormula {
   ConvSizes d;
-  const float *x, *w, *bias;
+  const In* x;
+  const float *w, *bias;
   MICA_FUNCTION Real operator()(i64 i) const {
     const auto [n, row, column, o] = Position(i, d.oh(), d.ow(), d.o);
     Real sum = Real(bias[o]);
     for (int u = 0; u < d.k; ++u)
       for (int v = 0; v < d.k; ++v) {
-        const float* pixel = x + ((n * d.h + row + u) * d.w + column + v) * d.c;
+        const In* pixel = x + ((n * d.h + row + u) * d.w + column + v) * d.c;
         const float* tap = w + ((o * d.k + u) * d.k + v) * d.c;
         for (int c = 0; c < d.c; ++c) sum += Real(pixel[c]) * Real(tap[c]);
       }
@@ -29,10 +31,11 @@ struct ConvFormula {
   }
 };
 
-template <class Real>
+template <class Real, class In = float>
 struct ConvDataGradientFormula {
   ConvSizes d;
-  const float *gy, *w;
+  const In* gy;
+  const float* w;
   MICA_FUNCTION Real operator()(i64 i) const {
     const auto [n, row, column, c] = Position(i, d.h, d.w, d.c);
     Real sum = 0;
@@ -40,17 +43,17 @@ struct ConvDataGradientFormula {
       for (int v = 0; v < d.k; ++v) {
         const int r = row - u, s = column - v;
         if (r < 0 || s < 0 || r >= d.oh() || s >= d.ow()) continue;
-        const float* gradient = gy + ((n * d.oh() + r) * d.ow() + s) * d.o;
+        const In* gradient = gy + ((n * d.oh() + r) * d.ow() + s) * d.o;
         for (int o = 0; o < d.o; ++o) sum += Real(gradient[o]) * Real(w[((o * d.k + u) * d.k + v) * d.c + c]);
       }
     return sum;
   }
 };
 
-template <class Real>
+template <class Real, class In = float>
 struct ConvWeightGradientFormula {
   ConvSizes d;
-  const float *x, *gy;
+  const In *x, *gy;
   MICA_FUNCTION Real operator()(i64 i) const {
     const int index = static_cast<int>(i), c = index % d.c, v = index / d.c % d.k, u = index / d.c / d.k % d.k, o = index / d.c / d.k / d.k;
     Real sum = 0;

@@ -17,7 +17,7 @@ void product(Cases<Context>& cases, const std::string& name, const kernels::Matm
   const auto run = [=](Context& context, const Set& s) { kernels::matmul(context, d, s[a], s[b], biased ? s[bias] : nullptr, s[y]); };
   c.native(run);
   c.library(on_cuda<Context> ? "cuBLAS" : "oneDNN", run);
-  if (on_cuda<Context>) c.library("cuBLAS TF32", run, true, 2e-3);
+  if (on_cuda<Context>) c.library("cuBLAS", run, Products::tf32);
   c.naive([=]<class V>(V& v) {
     v.each(d.m * d.n, y, MatmulFormula<typename V::Real>{d.n, d.k, d.transpose_b, v[a], v[b], biased ? v[bias] : nullptr});
   });

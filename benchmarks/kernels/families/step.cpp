@@ -80,9 +80,9 @@ void step(Cases<Context>& cases) {
   auto& c = cases.add("gap-19k, " + std::to_string(n) + " images");
   c.bytes = 1.15e6 * static_cast<double>(n);   // an image's traffic with everything fused that can be: docs/microbenchmarks.md
   c.flops = 29.16e6 * static_cast<double>(n);  // and its convolutions, forward and both gradients
-  const auto add = [&](const std::string& name, kernels::Policy policy) {
+  const auto add = [&](const std::string& name, kernels::Policy policy, Products products) {
     const auto training = std::make_shared<std::optional<Training>>();
-    c.implementations.push_back({name, policy, false, 1e-4, [=](Context& context, const Set&) {
+    c.implementations.push_back({name, policy, products, 1e-4, [=](Context& context, const Set&) {
                                    if (!*training) training->emplace(device_of(context), DType::f32, n, true);
                                    (*training)->step();
                                  }});
@@ -92,12 +92,12 @@ void step(Cases<Context>& cases) {
       return std::max(std::fabs(got[0] - expected[0]), std::fabs(got[1] - expected[1])) / std::fabs(expected[0]);
     };
   };
-  add("auto", kernels::Policy::automatic);
-  if (!on_cuda<Context>) return add("oneDNN", kernels::Policy::library);
-  add("cuDNN", kernels::Policy::library);
+  add("auto", kernels::Policy::automatic, Products::three_tf32);
+  if (!on_cuda<Context>) return add("oneDNN", kernels::Policy::library, Products::f32);
+  add("cuDNN", kernels::Policy::library, Products::f32);
   const auto graphed = std::make_shared<std::unique_ptr<Graphed>>();
   c.implementations.push_back(
-      {"auto, graph", kernels::Policy::automatic, false, 1e-4, [=](Context& context, const Set&) {
+      {"auto, graph", kernels::Policy::automatic, Products::three_tf32, 1e-4, [=](Context& context, const Set&) {
          if (!*graphed) {
            graphed->reset(new Graphed{Training(device_of(context), DType::f32, n, true), CudaGraph(device_of(context))});
            (*graphed)->graph.capture([&training = (*graphed)->training](int) { training.step(); });
