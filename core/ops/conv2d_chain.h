@@ -1,5 +1,6 @@
 // Convolutions with batch norm, ReLU and dropout between them, run as one op that reads and writes each tensor once. The result is that
-// of conv2d and batch_norm one after the other, but for rounding. Kernels and formulas: kernels/conv2d_chain.h.
+// of conv2d and batch_norm one after the other, but for rounding. Backward uses the convolutions' weights as they were in forward. Kernels
+// and formulas: kernels/conv2d_chain.h.
 #pragma once
 
 #include <mica/core/ops/batch_norm.h>
