@@ -78,10 +78,12 @@ std::size_t Sequential::run_chain(std::size_t at, Tensor& x) {
   std::vector<std::size_t> ends;
   for (std::size_t next = at; next < layers_.size() && (links.empty() || links.back().normalizes());) {
     ChainLink link;
-    if (const auto* conv = exactly<Conv2d>(next)) link.weight = conv->weight, link.bias = conv->bias, link.options = conv->options(), ++next;
+    if (const auto* conv = exactly<Conv2d>(next))
+      link.weight = conv->weight, link.bias = conv->bias, link.options = conv->options(), ++next;
     const NormGroup group = (link.convolves() || links.empty()) && exactly<BatchNorm2d>(next) ? norm_group(next) : NormGroup{};
     if (const BatchNorm* norm = group.norm) {
-      link.norm_weight = norm->weight, link.norm_bias = norm->bias, link.running_mean = norm->running_mean, link.running_var = norm->running_var;
+      link.norm_weight = norm->weight, link.norm_bias = norm->bias, link.running_mean = norm->running_mean,
+      link.running_var = norm->running_var;
       link.norm = norm->options_for(true, {});
       next = group.end;
     }

@@ -16,12 +16,13 @@
 namespace mica {
 namespace {
 
-using kernels::BatchNormFactors, kernels::ChainGradient, kernels::ChainInput, kernels::ChainNormGradients, kernels::Cuda, kernels::NewBatchNormFactors;
+using kernels::BatchNormFactors, kernels::ChainGradient, kernels::ChainInput, kernels::ChainNormGradients, kernels::Cuda,
+    kernels::NewBatchNormFactors;
 
 // What a link leaves for backward.
 struct Done {
   std::optional<kernels::Conv2dDims> convolution;
-  Tensor packed;   // filters
+  Tensor packed;  // filters
   bool tf32 = false;
   Tensor y;        // what is normalised: the convolution's output, or the chain's input
   Tensor factors;  // 4×channels: mean, inverse_std, scale, shift
@@ -70,19 +71,23 @@ class Forward {
       done.dropout = link.norm.dropout, done.learnt = link.norm.training, done.norm_weight.emplace("conv2d_chain", link.norm_weight);
       const kernels::BatchNormParameters<float> parameters{link.norm.eps, link.norm_weight.data<float>(), link.norm_bias.data<float>()};
       if (done.learnt) statistics = {parameters, running_of(link), variance.data<float>(), done.new_factors()};
-      else kernels::batch_norm_of_running<float>(cuda_, channels, link.running_mean.data<float>(), link.running_var.data<float>(), parameters, done.new_factors());
+      else
+        kernels::batch_norm_of_running<float>(cuda_, channels, link.running_mean.data<float>(), link.running_var.data<float>(), parameters,
+                                              done.new_factors());
     }
     if (link.convolves()) {
       convolve(link, done, statistics ? &*statistics : nullptr);
     } else if (statistics) {
       const kernels::BatchNormDims d{x_.numel() / x_.size(1), x_.size(1)};
-      kernels::batch_norm_of_batch<float>(cuda_, d, x_.data<float>(), statistics->parameters, statistics->running, statistics->variance, statistics->factors);
+      kernels::batch_norm_of_batch<float>(cuda_, d, x_.data<float>(), statistics->parameters, statistics->running, statistics->variance,
+                                          statistics->factors);
     }
     if (!keeps_ && !links.empty()) links.back().y = links.back().packed = {};
     links.push_back(std::move(done));
   }
 
-  // Of the last link, which alone is stored as it comes out. Without a norm it is no longer kept here: it will own the graph that owns this.
+  // Of the last link, which alone is stored as it comes out. Without a norm it is no longer kept here: it will own the graph that owns
+  // this.
   Tensor output() {
     Done& last = links.back();
     if (!last.factors.defined()) return std::exchange(last.y, {});
@@ -99,7 +104,8 @@ class Forward {
   static kernels::RunningStatistics<float> running_of(const ChainLink& link) {
     Tensor count = link.norm.num_batches_tracked;
     if (count.defined()) count.bump_version();
-    return {changed(link.running_mean), changed(link.running_var), count.defined() ? count.data<std::int64_t>() : nullptr, link.norm.momentum};
+    return {changed(link.running_mean), changed(link.running_var), count.defined() ? count.data<std::int64_t>() : nullptr,
+            link.norm.momentum};
   }
 
   void convolve(const ChainLink& link, Done& done, const kernels::ChainStatistics* statistics) {
@@ -108,9 +114,11 @@ class Forward {
     done.convolution = d;
     done.packed = floats(input, {kernels::conv2d_chain_filter_floats(d)});
     done.y = floats(input, {d.n, d.o, d.oh, d.ow});
-    const kernels::ChainFilters filters = kernels::conv2d_chain_pack_filters(cuda_, d, link.weight.data<float>(), done.packed.data<float>());
+    const kernels::ChainFilters filters =
+        kernels::conv2d_chain_pack_filters(cuda_, d, link.weight.data<float>(), done.packed.data<float>());
     done.tf32 = filters.tf32;
-    kernels::conv2d_chain_forward(cuda_, d, input_of(links, links.size(), x_), filters, data_or_null<float>(link.bias), done.y.data<float>(), statistics);
+    kernels::conv2d_chain_forward(cuda_, d, input_of(links, links.size(), x_), filters, data_or_null<float>(link.bias),
+                                  done.y.data<float>(), statistics);
   }
 
   Cuda& cuda_;
@@ -119,7 +127,8 @@ class Forward {
 };
 
 // From the last link to the first: the gradient of each one's norm, then those of its convolution.
-Gradients chain_backward(const std::vector<Done>& links, const Tensor& x, const Tensor& out, const Tensor& gy, bool need_gx, const std::vector<bool>& has_bias) {
+Gradients chain_backward(const std::vector<Done>& links, const Tensor& x, const Tensor& out, const Tensor& gy, bool need_gx,
+                         const std::vector<bool>& has_bias) {
   Cuda& cuda = cuda_context(gy.device());
   std::vector<std::array<Tensor, 4>> of_links(links.size());  // weight, bias, norm_weight, norm_bias
   std::vector<Tensor> slopes(links.size());
@@ -128,8 +137,12 @@ Gradients chain_backward(const std::vector<Done>& links, const Tensor& x, const 
     slopes[i] = floats(gy, {3, channels});
     of_links[i][2] = floats(gy, {channels}), of_links[i][3] = floats(gy, {channels});
     if (has_bias[i]) of_links[i][1] = floats(gy, {channels});
-    return {links[i].norm_weight->get().data<float>(), links[i].learnt,      of_links[i][2].data<float>(), of_links[i][3].data<float>(),
-            slopes[i].data<float>(),                   has_bias[i] ? of_links[i][1].data<float>() : nullptr};
+    return {links[i].norm_weight->get().data<float>(),
+            links[i].learnt,
+            of_links[i][2].data<float>(),
+            of_links[i][3].data<float>(),
+            slopes[i].data<float>(),
+            has_bias[i] ? of_links[i][1].data<float>() : nullptr};
   };
   const auto gradient_of = [&](std::size_t i, const Tensor& g) -> ChainGradient {
     if (!slopes[i].defined()) return {.g = g.data<float>()};
@@ -141,8 +154,8 @@ Gradients chain_backward(const std::vector<Done>& links, const Tensor& x, const 
   if (last.factors.defined()) {
     g = floats(gy, gy.shape());
     const ChainNormGradients norm = norm_gradients(links.size() - 1);
-    kernels::conv2d_chain_reached(cuda, {gy.numel() / gy.size(1), gy.size(1)}, last.y.data<float>(), data_or_null<float>(out), gy.data<float>(), last.by(), last.dropout,
-                                  g.data<float>(), norm);
+    kernels::conv2d_chain_reached(cuda, {gy.numel() / gy.size(1), gy.size(1)}, last.y.data<float>(), data_or_null<float>(out),
+                                  gy.data<float>(), last.by(), last.dropout, g.data<float>(), norm);
   } else {
     if (reinterpret_cast<std::uintptr_t>(gy.data<float>()) % 16 != 0) g = gy.clone();
     if (has_bias.back()) of_links.back()[1] = sum(gy, {0, 2, 3});
@@ -160,8 +173,8 @@ Gradients chain_backward(const std::vector<Done>& links, const Tensor& x, const 
     of_links[i][0] = floats(gy, {d.o, d.c, d.kh, d.kw});
     std::optional<ChainNormGradients> norm;
     if (i > 0) norm = norm_gradients(i - 1);
-    kernels::conv2d_chain_backward(cuda, d, gradient_of(i, g), input_of(links, i, x), {link.packed.data<float>(), link.tf32}, gx.defined() ? gx.data<float>() : nullptr,
-                                   of_links[i][0].data<float>(), norm ? &*norm : nullptr);
+    kernels::conv2d_chain_backward(cuda, d, gradient_of(i, g), input_of(links, i, x), {link.packed.data<float>(), link.tf32},
+                                   gx.defined() ? gx.data<float>() : nullptr, of_links[i][0].data<float>(), norm ? &*norm : nullptr);
     g = gx;
   }
   Gradients all{g};
@@ -178,15 +191,15 @@ Tensor conv2d_chain_on_cuda(const Tensor& x, std::span<const ChainLink> links) {
     inputs.insert(inputs.end(), {link.weight, link.bias, link.norm_weight, link.norm_bias});
     has_bias.push_back(link.bias.defined());
   }
-  Forward forward(x, grad_enabled() && std::any_of(inputs.begin(), inputs.end(), [](const Tensor& t) { return t.defined() && t.requires_grad(); }));
+  Forward forward(
+      x, grad_enabled() && std::any_of(inputs.begin(), inputs.end(), [](const Tensor& t) { return t.defined() && t.requires_grad(); }));
   for (const ChainLink& link : links) forward.run(link);
   Tensor y = forward.output();
   const bool dropped = forward.links.back().dropout.p > 0;
   record("conv2d_chain", y, inputs,
          [links = std::make_shared<const std::vector<Done>>(std::move(forward.links)), x = Saved("conv2d_chain", x),
-          out = Saved("conv2d_chain", dropped ? y : Tensor()), need_gx = x.requires_grad(), has_bias](const Tensor& gy) {
-           return chain_backward(*links, x.get(), out.get(), gy, need_gx, has_bias);
-         });
+          out = Saved("conv2d_chain", dropped ? y : Tensor()), need_gx = x.requires_grad(),
+          has_bias](const Tensor& gy) { return chain_backward(*links, x.get(), out.get(), gy, need_gx, has_bias); });
   return y;
 }
 

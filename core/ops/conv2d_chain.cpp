@@ -29,14 +29,15 @@ bool norm_fits(const Tensor& x, const Shape& shape, const ChainLink& link) {
   if (learns && shape[0] * shape[2] * shape[3] < 2) return false;
   if (learns && count.defined() && (count.dtype() != DType::i64 || count.numel() != 1 || !(count.device() == x.device()))) return false;
   if (learns && !link.norm.momentum && !count.defined()) return false;
-  return link.norm.relu && fits(x, link.norm_weight, channels) && fits(x, link.norm_bias, channels) && fits(x, link.running_mean, channels) &&
-         fits(x, link.running_var, channels);
+  return link.norm.relu && fits(x, link.norm_weight, channels) && fits(x, link.norm_bias, channels) &&
+         fits(x, link.running_mean, channels) && fits(x, link.running_var, channels);
 }
 
 bool convolution_fits(const Tensor& x, const Shape& shape, const ChainLink& link) {
   if (link.weight.rank() != 4 || link.weight.size(1) != shape[1] || !fits(x, link.weight, link.weight.shape())) return false;
   const Conv2dOptions& o = link.options;
-  if (!fits(x, link.bias, {link.weight.size(0)}, true) || std::min({o.stride[0], o.stride[1], o.dilation[0], o.dilation[1], o.groups}) < 1) return false;
+  if (!fits(x, link.bias, {link.weight.size(0)}, true) || std::min({o.stride[0], o.stride[1], o.dilation[0], o.dilation[1], o.groups}) < 1)
+    return false;
   const kernels::Conv2dDims d = dims_of(shape, link);
   bool applies = false;
   dispatch_device(x, [&](auto& context) { applies = d.oh > 0 && d.ow > 0 && kernels::conv2d_chain_applies(context, d); });

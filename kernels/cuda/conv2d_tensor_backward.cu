@@ -23,10 +23,10 @@ struct BackwardArguments {
   const float* in_mean;  // 16, with sums
   Sizes s;
   const float* packed;
-  float *gx, *gw;        // one may be null; gw: [blocks][outs][9][16]
-  double* sums;          // [16][2][blocks], or null
+  float *gx, *gw;  // one may be null; gw: [blocks][outs][9][16]
+  double* sums;    // [16][2][blocks], or null
   int tiles, data_warps;
-  int first, blocks;     // which one is block 0, of all
+  int first, blocks;  // which one is block 0, of all
 
   MICA_FUNCTION bool reads_x() const { return gw || in.scale; }
 };
@@ -43,12 +43,14 @@ MICA_DEVICE void load_gradient(float* tile, const ChainGradient& from, const Siz
   const int first_column = lane / quads - border;
   Pack<float> by_g{}, by_x{}, constant{}, mean{};
   if (from.slopes) by_g = load_pack(from.slopes + 4 * q);
-  if (from.y) by_x = load_pack(from.slopes + outs + 4 * q), constant = load_pack(from.slopes + 2 * outs + 4 * q), mean = load_pack(from.mean + 4 * q);
+  if (from.y)
+    by_x = load_pack(from.slopes + outs + 4 * q), constant = load_pack(from.slopes + 2 * outs + 4 * q), mean = load_pack(from.mean + 4 * q);
   for (int row = static_cast<int>(threadIdx.x) / 32; row < rows; row += warps) {
     const int in_image = row0 + row;
     const std::ptrdiff_t at = ((static_cast<std::ptrdiff_t>(image) * s.oh + in_image) * s.ow + first_column) * outs + 4 * q;
     const auto inside = [&](int k) {
-      return static_cast<unsigned>(in_image) < static_cast<unsigned>(s.oh) && static_cast<unsigned>(first_column + k * pixels) < static_cast<unsigned>(s.ow);
+      return static_cast<unsigned>(in_image) < static_cast<unsigned>(s.oh) &&
+             static_cast<unsigned>(first_column + k * pixels) < static_cast<unsigned>(s.ow);
     };
     Pack<float> g[quads], y[quads];
 #pragma unroll
@@ -75,10 +77,11 @@ MICA_DEVICE void load_gradient(float* tile, const ChainGradient& from, const Siz
 
 // Of 16×16 channels and 9 taps, from `rows` rows of eight columns: rows of the result (A) are channels of x, columns (B) those of gy, and
 // pixels are summed over. Lane 4g + t has pixels of columns 2t and 2t+1 as k = t and t+4: channels 2g, 2g+1 of x, in four reads of 8 bytes
-// for the three taps of both columns, and channels g and g+8 of gy, one for each half of the result's columns. The last three rows of gy stay
-// in registers.
+// for the three taps of both columns, and channels g and g+8 of gy, one for each half of the result's columns. The last three rows of gy
+// stay in registers.
 template <int rows, Precision precision>
-MICA_DEVICE void add_weight_gradient(float (&total)[9][2][4], const float* gy, const float* x, const int (&gy_at)[2][2], const int (&x_at)[4]) {
+MICA_DEVICE void add_weight_gradient(float (&total)[9][2][4], const float* gy, const float* x, const int (&gy_at)[2][2],
+                                     const int (&x_at)[4]) {
   Fragment<2> b[3][2];  // [row % 3][half of the channels]
 #pragma unroll
   for (int i = 0; i < rows + 2; ++i) {
@@ -131,33 +134,36 @@ MICA_DEVICE void data_gradient(const BackwardArguments& a, const float* gy, cons
     float total[rows][2][4] = {};
 #pragma unroll 1
     for (int half = 0; half < halves; ++half) {  // 16 channels of gy at a time: registers hold the filters of no more
-      Filters<precision>(a.packed + half * filter_floats, outs * 144).march(total, gy + half * plane_floats(strips * rows + 2), at, [&](int row) {
-        if (half < halves - 1) return;
-        const Quads quads = quads_of(total[row]);
+      Filters<precision>(a.packed + half * filter_floats, outs * 144)
+          .march(total, gy + half * plane_floats(strips * rows + 2), at, [&](int row) {
+            if (half < halves - 1) return;
+            const Quads quads = quads_of(total[row]);
 #pragma unroll
-        for (int j = 0; j < 2; ++j) {
-          Pack<float> v = quads.at[j];
-          const bool live = row < left[j];
-          if (a.in.scale) {
-            v = reached(v, load_pack(x + x_at[j] + row * row_floats), a.in.keep_scale, live);
-            if (live) sums.add(v, load_pack(a.in.x + to[j]), mean);
-          }
-          store_pack_if(live, a.gx + to[j], v);
-          to[j] += s.w * 16;
-        }
-      });
+            for (int j = 0; j < 2; ++j) {
+              Pack<float> v = quads.at[j];
+              const bool live = row < left[j];
+              if (a.in.scale) {
+                v = reached(v, load_pack(x + x_at[j] + row * row_floats), a.in.keep_scale, live);
+                if (live) sums.add(v, load_pack(a.in.x + to[j]), mean);
+              }
+              store_pack_if(live, a.gx + to[j], v);
+              to[j] += s.w * 16;
+            }
+          });
     }
   }
   if (a.sums) sums.hold(of_warps);
 }
 
 template <int outs, int rows, Precision precision>
-MICA_DEVICE void weight_gradient(float (&total)[9][2][4], const BackwardArguments& a, const float* gy, const float* x, int warp, int warps) {
+MICA_DEVICE void weight_gradient(float (&total)[9][2][4], const BackwardArguments& a, const float* gy, const float* x, int warp,
+                                 int warps) {
   constexpr int halves = outs / 16;
   const int lane = static_cast<int>(threadIdx.x) % 32, g = lane / 4, t = lane % 4, half = warp % halves, border = 2 - a.s.padding;
   for (int first = warp / halves * 8; first < columns_of_block(a.s.ow); first += warps / halves * 8) {
     const Column<rows> column(first + 2 * t, a.s.ow);
-    const int x_first = column.y * pitch + column.x, gy_first = (column.y + border) * pitch + (column.inside ? column.x + border : pitch - 2);  // or zeros
+    const int x_first = column.y * pitch + column.x,
+              gy_first = (column.y + border) * pitch + (column.inside ? column.x + border : pitch - 2);  // or zeros
     int gy_at[2][2], x_at[4];
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
@@ -199,7 +205,8 @@ __global__ void __launch_bounds__(32 * most_warps, 2) conv2d_tensor_backward_ker
   constexpr int tile_rows = strips * rows + 2;
   float* const x = gy + outs / 16 * plane_floats(tile_rows);
   const int block = a.first + static_cast<int>(blockIdx.x), image = block / a.tiles, row0 = (block - image * a.tiles) * strips * rows;
-  const int weight_warp = static_cast<int>(threadIdx.x) / 32 - a.data_warps, weight_warps = static_cast<int>(blockDim.x) / 32 - a.data_warps;
+  const int weight_warp = static_cast<int>(threadIdx.x) / 32 - a.data_warps,
+            weight_warps = static_cast<int>(blockDim.x) / 32 - a.data_warps;
 
   load_gradient<outs, precision>(gy, a.gy, a.s, image, row0 + a.s.padding - 2, tile_rows);
   if (a.reads_x()) load_input<precision>(x, a.in, a.s, image, row0 - a.s.padding, tile_rows);
@@ -221,31 +228,39 @@ struct SumBlocks {
 };
 
 template <int outs, int rows, Precision precision>
-void run(Cuda& cuda, const Conv2dDims& d, const ChainGradient& gy, const ChainInput& x, const float* packed, float* gx, float* gw, const ChainNormGradients* norm) {
+void run(Cuda& cuda, const Conv2dDims& d, const ChainGradient& gy, const ChainInput& x, const float* packed, float* gx, float* gw,
+         const ChainNormGradients* norm) {
   const int tiles = static_cast<int>(ceil_div(d.h, strips * rows)), blocks = static_cast<int>(d.n) * tiles, halves = outs / 16;
-  const int data_warps = gx ? warps_for(d.w) : 0, weight_warps = !gw ? 0 : outs == 16 ? 3 : data_warps > 2 ? 2 : 4;  // as many for each half of the channels
-  static_assert(most_warps == 3 + 3);
-  const int rounds = gw ? static_cast<int>(ceil_div(blocks, most_blocks)) : 1, in_round = static_cast<int>(ceil_div(blocks, rounds)), count = outs * 144;
+  const int data_warps = gx ? warps_for(d.w) : 0, wanted = outs == 16 ? 3 : data_warps > 2 ? 2 : 4, weight_warps = gw ? wanted : 0;
+  static_assert(most_warps == 3 + 3);  // those of the weight gradient are as many for each half of the channels
+  const int rounds = gw ? static_cast<int>(ceil_div(blocks, most_blocks)) : 1, in_round = static_cast<int>(ceil_div(blocks, rounds)),
+            count = outs * 144;
   const auto sums = cuda.scratch<double>(norm ? i64{16} * 2 * blocks : 1);
-  const auto partial = cuda.scratch<float>(gw ? i64{in_round} * count : 1), of_rounds = cuda.scratch<float>(rounds > 1 ? i64{rounds} * count : 1);
-  BackwardArguments arguments{gy, LoadedInput(x), x.by.mean, Sizes(d), packed + 2 * count, gx, gw ? partial.get() : nullptr, norm ? sums.get() : nullptr,
-                              tiles, data_warps, 0, blocks};
+  const auto partial = cuda.scratch<float>(gw ? i64{in_round} * count : 1),
+             of_rounds = cuda.scratch<float>(rounds > 1 ? i64{rounds} * count : 1);
+  BackwardArguments arguments{
+      gy,    LoadedInput(x), x.by.mean, Sizes(d), packed + 2 * count, gx, gw ? partial.get() : nullptr, norm ? sums.get() : nullptr,
+      tiles, data_warps,     0,         blocks};
   constexpr int tile_rows = strips * rows + 2;
-  const std::size_t tile = sizeof(float) * static_cast<std::size_t>(halves * plane_floats(tile_rows)) + (arguments.reads_x() ? tile_bytes(tile_rows) : 0);
+  const std::size_t tile =
+      sizeof(float) * static_cast<std::size_t>(halves * plane_floats(tile_rows)) + (arguments.reads_x() ? tile_bytes(tile_rows) : 0);
   const std::size_t of_weights = sizeof(float) * static_cast<std::size_t>(weight_warps * filter_floats);
   for (int round = 0; round < rounds; ++round) {
     arguments.first = round * in_round;
     const int now = std::min(in_round, blocks - arguments.first);
-    const LaunchShape shape{dim3(static_cast<unsigned>(now)), dim3(static_cast<unsigned>(32 * (data_warps + weight_warps))), std::max(tile, of_weights)};
+    const LaunchShape shape{dim3(static_cast<unsigned>(now)), dim3(static_cast<unsigned>(32 * (data_warps + weight_warps))),
+                            std::max(tile, of_weights)};
     launch(cuda, "conv2d_backward", conv2d_tensor_backward_kernel<outs, rows, precision>, shape, arguments);
     float* const of_round = rounds > 1 ? of_rounds.get() + round * count : gw;
-    if (gw) add_partial_sums<float>(cuda, "conv2d_backward_weight", {partial.get(), static_cast<unsigned>(now), count, of_round, count, nullptr});
+    if (gw)
+      add_partial_sums<float>(cuda, "conv2d_backward_weight", {partial.get(), static_cast<unsigned>(now), count, of_round, count, nullptr});
   }
-  if (rounds > 1) add_partial_sums<float>(cuda, "conv2d_backward_weight", {of_rounds.get(), static_cast<unsigned>(rounds), count, gw, count, nullptr});
+  if (rounds > 1)
+    add_partial_sums<float>(cuda, "conv2d_backward_weight", {of_rounds.get(), static_cast<unsigned>(rounds), count, gw, count, nullptr});
   if (!norm) return;
   const SumBlocks all{static_cast<unsigned>(d.n * d.h * d.w), 16, static_cast<unsigned>(blocks)};
-  launch(cuda, "batch_norm_parameter_gradient", parameter_gradient_kernel<float, SumBlocks>, warp_each(16), all, sums.get(), x.by.inverse_std, norm->w,
-         norm->training, norm->gw, norm->gb, norm->slopes, norm->before);
+  launch(cuda, "batch_norm_parameter_gradient", parameter_gradient_kernel<float, SumBlocks>, warp_each(16), all, sums.get(),
+         x.by.inverse_std, norm->w, norm->training, norm->gw, norm->gb, norm->slopes, norm->before);
 }
 
 }  // namespace
@@ -259,9 +274,10 @@ void backward(Cuda& cuda, const Conv2dDims& d, const float* x, const float* gy, 
 
 using namespace conv2d_tensor;
 
-void conv2d_chain_backward(Cuda& cuda, const Conv2dDims& d, const ChainGradient& gy, const ChainInput& x, const ChainFilters& filters, float* gx,
-                           float* gw, const ChainNormGradients* norm) {
-  with_kernel(d, d.h, filters.tf32, [&](auto outs, auto rows, auto precision) { run<outs, rows, precision>(cuda, d, gy, x, filters.packed, gx, gw, norm); });
+void conv2d_chain_backward(Cuda& cuda, const Conv2dDims& d, const ChainGradient& gy, const ChainInput& x, const ChainFilters& filters,
+                           float* gx, float* gw, const ChainNormGradients* norm) {
+  with_kernel(d, d.h, filters.tf32,
+              [&](auto outs, auto rows, auto precision) { run<outs, rows, precision>(cuda, d, gy, x, filters.packed, gx, gw, norm); });
 }
 
 }  // namespace mica::kernels

@@ -1,6 +1,6 @@
 // 3×3 convolution of 16 channels to 16 or 32 by tensor cores (conv2d_tensor.h), forward: what stands before it is applied on load, what
-// the batch norm behind it learns is summed on the way out. It equals batch_norm_apply, then conv2d_product.cu, then batch_norm_of_batch, but
-// for the order of its sums and the precision of its products.
+// the batch norm behind it learns is summed on the way out. It equals batch_norm_apply, then conv2d_product.cu, then batch_norm_of_batch,
+// but for the order of its sums and the precision of its products.
 #include <mica/kernels/cuda/batch_norm_sums.h>
 #include <mica/kernels/cuda/by_cudnn.h>
 #include <mica/kernels/cuda/conv2d.h>
@@ -18,9 +18,9 @@ struct ForwardArguments {
   Sizes s;
   const float *packed, *bias;  // bias: outs, or null
   float* y;
-  double* sums;                // [outs][2][blocks], or null
-  i64* batches;                // counted here, one launch before the count is read; may be null
-  int tiles;                   // blocks of an image
+  double* sums;  // [outs][2][blocks], or null
+  i64* batches;  // counted here, one launch before the count is read; may be null
+  int tiles;     // blocks of an image
 };
 
 template <int outs, int rows, Precision precision>
@@ -76,17 +76,26 @@ struct TileRows {
 };
 
 template <int outs, int rows, Precision precision>
-void run(Cuda& cuda, const Conv2dDims& d, const ChainInput& x, const float* packed, const float* bias, float* y, const ChainStatistics* statistics) {
+void run(Cuda& cuda, const Conv2dDims& d, const ChainInput& x, const float* packed, const float* bias, float* y,
+         const ChainStatistics* statistics) {
   const int tiles = static_cast<int>(ceil_div(d.oh, strips * rows)), blocks = static_cast<int>(d.n) * tiles;
-  const TileRows all{static_cast<unsigned>(d.n * d.oh * d.ow), outs, static_cast<unsigned>(blocks), static_cast<unsigned>(tiles), strips * rows,
-                     static_cast<unsigned>(d.oh), static_cast<unsigned>(d.ow)};
-  const LaunchShape shape{dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(32 * warps_for(d.ow) * outs / 16)), tile_bytes(strips * rows + 2)};
+  const TileRows all{static_cast<unsigned>(d.n * d.oh * d.ow),
+                     outs,
+                     static_cast<unsigned>(blocks),
+                     static_cast<unsigned>(tiles),
+                     strips * rows,
+                     static_cast<unsigned>(d.oh),
+                     static_cast<unsigned>(d.ow)};
+  const LaunchShape shape{dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(32 * warps_for(d.ow) * outs / 16)),
+                          tile_bytes(strips * rows + 2)};
   const auto sums = cuda.scratch<double>(statistics ? i64{outs} * 2 * blocks : 1);
-  const ForwardArguments arguments{LoadedInput(x), Sizes(d), packed, bias, y, statistics ? sums.get() : nullptr, statistics ? statistics->running.batches : nullptr, tiles};
+  const ForwardArguments arguments{
+      LoadedInput(x), Sizes(d), packed, bias, y, statistics ? sums.get() : nullptr, statistics ? statistics->running.batches : nullptr,
+      tiles};
   launch(cuda, "conv2d_forward", conv2d_tensor_forward_kernel<outs, rows, precision>, shape, arguments);
   if (statistics)
-    launch(cuda, "batch_norm_learn", learn_kernel<float, TileRows>, warp_each(outs), all, sums.get(), statistics->parameters, statistics->running,
-           statistics->variance, statistics->factors);
+    launch(cuda, "batch_norm_learn", learn_kernel<float, TileRows>, warp_each(outs), all, sums.get(), statistics->parameters,
+           statistics->running, statistics->variance, statistics->factors);
 }
 
 // Filters O,3,3,16 → A's fragments, forward and then backward, where the two kinds of channels change places and the taps turn round:
@@ -110,7 +119,8 @@ __global__ void pack_filters_kernel(const float* w, float* packed, int count) {
 
 bool applies(const Cuda& cuda, const Conv2dDims& d) {
   const auto all = [](const std::array<i64, 2>& a, i64 value) { return a[0] == value && a[1] == value; };
-  return cuda.has_tensor_cores() && d.kh == 3 && d.kw == 3 && d.groups == 1 && all(d.stride, 1) && all(d.dilation, 1) && (all(d.padding, 0) || all(d.padding, 1)) && d.c == 16 && (d.o == 16 || d.o == 32) && d.w <= most_columns;
+  return cuda.has_tensor_cores() && d.kh == 3 && d.kw == 3 && d.groups == 1 && all(d.stride, 1) && all(d.dilation, 1) &&
+         (all(d.padding, 0) || all(d.padding, 1)) && d.c == 16 && (d.o == 16 || d.o == 32) && d.w <= most_columns;
 }
 
 void forward(Cuda& cuda, const Conv2dDims& d, const float* x, const float* w, const float* bias, float* y) {
@@ -140,7 +150,8 @@ ChainFilters conv2d_chain_pack_filters(Cuda& cuda, const Conv2dDims& d, const fl
 
 void conv2d_chain_forward(Cuda& cuda, const Conv2dDims& d, const ChainInput& x, const ChainFilters& filters, const float* bias, float* y,
                           const ChainStatistics* statistics) {
-  with_kernel(d, d.oh, filters.tf32, [&](auto outs, auto rows, auto precision) { run<outs, rows, precision>(cuda, d, x, filters.packed, bias, y, statistics); });
+  with_kernel(d, d.oh, filters.tf32,
+              [&](auto outs, auto rows, auto precision) { run<outs, rows, precision>(cuda, d, x, filters.packed, bias, y, statistics); });
 }
 
 }  // namespace mica::kernels

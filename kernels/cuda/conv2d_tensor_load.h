@@ -22,7 +22,11 @@ MICA_DEVICE float relu(float x) {  // NaN stays
 struct Sizes {
   int h, w, oh, ow, padding;
   explicit Sizes(const Conv2dDims& d)
-      : h(static_cast<int>(d.h)), w(static_cast<int>(d.w)), oh(static_cast<int>(d.oh)), ow(static_cast<int>(d.ow)), padding(static_cast<int>(d.padding[0])) {}
+      : h(static_cast<int>(d.h)),
+        w(static_cast<int>(d.w)),
+        oh(static_cast<int>(d.oh)),
+        ow(static_cast<int>(d.ow)),
+        padding(static_cast<int>(d.padding[0])) {}
 };
 
 // dropout(relu(x · scale + shift)), or x.
@@ -34,7 +38,12 @@ struct LoadedInput {
   float keep_scale;
 
   explicit LoadedInput(const ChainInput& in)
-      : x(in.x), scale(in.by.scale), shift(in.by.shift), dropped(in.dropout.p > 0), key(in.dropout.key), threshold(in.dropout.threshold()),
+      : x(in.x),
+        scale(in.by.scale),
+        shift(in.by.shift),
+        dropped(in.dropout.p > 0),
+        key(in.dropout.key),
+        threshold(in.dropout.threshold()),
         keep_scale(static_cast<float>(in.dropout.scale())) {}
 };
 
@@ -68,7 +77,8 @@ struct OnLoad {
 // takes whole rows, two at a time: no division, and eight reads of 16 bytes under way in each thread.
 template <Precision precision>
 MICA_DEVICE void load_input(float* tile, const LoadedInput& in, const Sizes& s, int image, int row0, int rows) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32, warps = static_cast<int>(blockDim.x) / 32, q = lane % 4;
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32, warps = static_cast<int>(blockDim.x) / 32,
+            q = lane % 4;
   const OnLoad on_load(in, q);
   int to[2] = {quad_at(lane / 4, q), quad_at(lane / 4 + 8, q)};  // 16 pixels on the pattern is the same again
   keep(to[0]), keep(to[1]);
@@ -82,7 +92,8 @@ MICA_DEVICE void load_input(float* tile, const LoadedInput& in, const Sizes& s, 
       block[r] = static_cast<unsigned>((image * s.h + row) * s.w * 4 + lane - 4 * s.padding);
 #pragma unroll
       for (int k = 0; k < 4; ++k)
-        if (static_cast<unsigned>(row) < static_cast<unsigned>(s.h) && static_cast<unsigned>(first_column + 8 * k) < static_cast<unsigned>(s.w))
+        if (static_cast<unsigned>(row) < static_cast<unsigned>(s.h) &&
+            static_cast<unsigned>(first_column + 8 * k) < static_cast<unsigned>(s.w))
           v[r][k] = load_pack(in.x + 4 * static_cast<std::size_t>(block[r] + 32 * k));
     }
 #pragma unroll
@@ -91,7 +102,8 @@ MICA_DEVICE void load_input(float* tile, const LoadedInput& in, const Sizes& s, 
       const int row = row0 + first + r * warps;
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
-        const bool inside = static_cast<unsigned>(row) < static_cast<unsigned>(s.h) && static_cast<unsigned>(first_column + 8 * k) < static_cast<unsigned>(s.w);
+        const bool inside = static_cast<unsigned>(row) < static_cast<unsigned>(s.h) &&
+                            static_cast<unsigned>(first_column + 8 * k) < static_cast<unsigned>(s.w);
         Pack<float> value{};
         if (inside) value = on_load.template operator()<precision>(in, v[r][k], block[r] + 32 * k);
         store_pack(tile + to[k % 2] + k / 2 * 16 * plane_channels + (first + r * warps) * row_floats, value);

@@ -1,8 +1,8 @@
 // Convolutions by tensor cores: against the definition in f64, and, sharper, against the definition on operands rounded as they are.
 #ifdef MICA_CUDA
+#include "../tensor_cores.h"
 #include "both_backends.h"
 #include "on_cuda.h"
-#include "../tensor_cores.h"
 
 #include <mica/core/context.h>
 #include <mica/kernels/conv2d.h>
@@ -50,12 +50,14 @@ struct Operands {
 
 // y, gx, gw, gb in the type of the operands.
 std::vector<Tensor> convolve(Device device, const kernels::Conv2dDims& d, const Operands& o) {
-  return run_kernel(device, {o.x, o.w, o.b, o.gy}, {{o.gy.numel(), o.x.dtype()}, {o.x.numel(), o.x.dtype()}, {o.w.numel(), o.x.dtype()}, {d.o, o.x.dtype()}},
+  return run_kernel(device, {o.x, o.w, o.b, o.gy},
+                    {{o.gy.numel(), o.x.dtype()}, {o.x.numel(), o.x.dtype()}, {o.w.numel(), o.x.dtype()}, {d.o, o.x.dtype()}},
                     [&](auto& context, const auto& in, const auto& out) {
                       const auto call = [&](auto t) {
                         using T = decltype(t);
                         kernels::conv2d_forward(context, d, at<T>(in, 0), at<T>(in, 1), at<T>(in, 2), at<T>(out, 0));
-                        kernels::conv2d_backward(context, d, at<T>(in, 0), at<T>(in, 3), at<T>(in, 1), at<T>(out, 1), at<T>(out, 2), at<T>(out, 3));
+                        kernels::conv2d_backward(context, d, at<T>(in, 0), at<T>(in, 3), at<T>(in, 1), at<T>(out, 1), at<T>(out, 2),
+                                                 at<T>(out, 3));
                       };
                       o.x.dtype() == DType::f64 ? call(double{}) : call(float{});
                     });
@@ -64,10 +66,12 @@ std::vector<Tensor> convolve(Device device, const kernels::Conv2dDims& d, const 
 // gx and gw of one call, or of one that is asked for one of them only; what is not asked for is undefined.
 std::vector<Tensor> gradients(const kernels::Conv2dDims& d, const Operands& o, bool data, bool weight) {
   const Tensor x = o.x.to(Device::cuda()), gy = o.gy.to(Device::cuda()), w = o.w.to(Device::cuda());
-  Tensor gx = data ? Tensor::empty({x.numel()}, DType::f32, Device::cuda()) : Tensor(), gw = weight ? Tensor::empty({w.numel()}, DType::f32, Device::cuda()) : Tensor(),
+  Tensor gx = data ? Tensor::empty({x.numel()}, DType::f32, Device::cuda()) : Tensor(),
+         gw = weight ? Tensor::empty({w.numel()}, DType::f32, Device::cuda()) : Tensor(),
          gb = weight ? Tensor::empty({d.o}, DType::f32, Device::cuda()) : Tensor();
   const std::vector<Tensor> all{gx, gw, gb};
-  kernels::conv2d_backward(cuda_context(Device::cuda()), d, x.data<float>(), gy.data<float>(), w.data<float>(), at<float>(all, 0), at<float>(all, 1), at<float>(all, 2));
+  kernels::conv2d_backward(cuda_context(Device::cuda()), d, x.data<float>(), gy.data<float>(), w.data<float>(), at<float>(all, 0),
+                           at<float>(all, 1), at<float>(all, 2));
   return all;
 }
 
@@ -77,8 +81,9 @@ Operands map(const Operands& o, const std::function<Tensor(const Tensor&)>& f) {
 
 TEST_CASE("convolutions of 16 channels by tensor cores equal the definition, within the precision that is allowed", "[cuda]") {
   if (no_tensor_cores()) return;
-  const Size sizes[] = {{1, 3, 3, 16, 0},  {3, 3, 5, 32, 0},  {2, 1, 1, 16, 1},   {1, 1, 2, 32, 1},   {2, 8, 7, 16, 0},  {1, 6, 12, 32, 1}, {2, 14, 10, 16, 0},
-                        {1, 12, 9, 32, 0}, {1, 13, 23, 16, 1}, {1, 11, 29, 32, 1}, {1, 22, 29, 32, 0}, {1, 26, 26, 16, 0}, {1, 9, 24, 16, 0}};
+  const Size sizes[] = {{1, 3, 3, 16, 0},   {3, 3, 5, 32, 0},   {2, 1, 1, 16, 1},  {1, 1, 2, 32, 1},   {2, 8, 7, 16, 0},
+                        {1, 6, 12, 32, 1},  {2, 14, 10, 16, 0}, {1, 12, 9, 32, 0}, {1, 13, 23, 16, 1}, {1, 11, 29, 32, 1},
+                        {1, 22, 29, 32, 0}, {1, 26, 26, 16, 0}, {1, 9, 24, 16, 0}};
   for (const bool tf32 : {true, false}) {
     const Tf32Allowed allowed(tf32);
     double most[3] = {};
@@ -86,7 +91,8 @@ TEST_CASE("convolutions of 16 channels by tensor cores equal the definition, wit
       const std::int64_t oh = s.h - 2 + 2 * s.padding, ow = s.w - 2 + 2 * s.padding;
       const kernels::Conv2dDims d{s.n, 16, s.h, s.w, s.o, 3, 3, oh, ow, {1, 1}, {s.padding, s.padding}, {1, 1}, 1};
       INFO((tf32 ? "TF32 " : "three products ") << s.n << "x16x" << s.h << "x" << s.w << " to " << s.o << ", padding " << s.padding);
-      const Operands o{noise({s.n * s.h * s.w * 16}, "x"), noise({s.o * 144}, "w", DType::f32, -0.3, 0.2), noise({s.o}, "b"), noise({s.n * oh * ow * s.o}, "gy")};
+      const Operands o{noise({s.n * s.h * s.w * 16}, "x"), noise({s.o * 144}, "w", DType::f32, -0.3, 0.2), noise({s.o}, "b"),
+                       noise({s.n * oh * ow * s.o}, "gy")};
 #ifdef MICA_CUDA_EMULATED
       const int before = emulator::submitted("conv2d_pack_filters");
 #endif
@@ -98,7 +104,7 @@ TEST_CASE("convolutions of 16 channels by tensor cores equal the definition, wit
       const std::vector<Tensor> sharp = tf32 ? convolve(Device(), d, map(o, rounded)) : exact;
       for (std::size_t i = 0; i < 3; ++i) {
         most[i] = std::max(most[i], error(got[i], exact[i]));
-        CHECK(error(got[i], sharp[i]) < 3e-6);  // sums of 144 products in f32
+        CHECK(error(got[i], sharp[i]) < 3e-6);            // sums of 144 products in f32
         if (tf32) CHECK(error(got[i], exact[i]) < 2e-3);  // two operands, each off by 2⁻¹¹ at most
       }
       CHECK(error(got[3], exact[3]) < 1e-6);
@@ -115,7 +121,8 @@ TEST_CASE("tensor cores give one gradient alone as they give both", "[cuda]") {
       const std::int64_t oh = s.h - 2 + 2 * s.padding, ow = s.w - 2 + 2 * s.padding;
       const kernels::Conv2dDims d{s.n, 16, s.h, s.w, s.o, 3, 3, oh, ow, {1, 1}, {s.padding, s.padding}, {1, 1}, 1};
       INFO((tf32 ? "TF32 " : "three products ") << s.n << "x16x" << s.h << "x" << s.w << " to " << s.o << ", padding " << s.padding);
-      const Operands o{noise({s.n * s.h * s.w * 16}, "x"), noise({s.o * 144}, "w", DType::f32, -0.3, 0.2), Tensor(), noise({s.n * oh * ow * s.o}, "gy")};
+      const Operands o{noise({s.n * s.h * s.w * 16}, "x"), noise({s.o * 144}, "w", DType::f32, -0.3, 0.2), Tensor(),
+                       noise({s.n * oh * ow * s.o}, "gy")};
       const std::vector<Tensor> both = gradients(d, o, true, true);
 #ifdef MICA_CUDA_EMULATED
       const int packed = emulator::submitted("conv2d_pack_filters"), summed = emulator::submitted("conv2d_backward_weight");
@@ -145,8 +152,8 @@ TEST_CASE("within a chain the data gradient is the same without the weight gradi
            sums = Tensor::empty({5 * 16}, DType::f32, Device::cuda());
     float* const of_norm = sums.data<float>();
     const kernels::ChainNormGradients norm{by + 32, true, of_norm, of_norm + 16, of_norm + 32, nullptr};
-    kernels::conv2d_chain_backward(cuda, d, {.g = g.data<float>()}, {x.data<float>(), {by, by + 16, by + 32, by + 48}, {}}, filters, gx.data<float>(),
-                                   weight ? gw.data<float>() : nullptr, &norm);
+    kernels::conv2d_chain_backward(cuda, d, {.g = g.data<float>()}, {x.data<float>(), {by, by + 16, by + 32, by + 48}, {}}, filters,
+                                   gx.data<float>(), weight ? gw.data<float>() : nullptr, &norm);
     return std::vector<Tensor>{gx.to(Device()), sums.to(Device())};
   };
   const std::vector<Tensor> both = backward(true), alone = backward(false);
