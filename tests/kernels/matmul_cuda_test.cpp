@@ -113,6 +113,15 @@ TEST_CASE("a plan that is used again takes the bias of its own call", "[cuda]") 
     CHECK(same_bits(linear(x_there, weight_there, biases_there.slice(at, at + 2)).to(Device::cpu()), linear(x, weight, biases.slice(at, at + 2))));
 }
 
+TEST_CASE("a plan made for an aligned bias is not used with one that begins anywhere", "[cuda]") {
+  if (no_cublas()) return;
+  const ByLibrary scope;
+  const Device device = Device::cuda();
+  const Tensor x = Tensor::ones({20}, DType::f32, device), weight = Tensor::ones({4, 4}, DType::f32, device), biases = Tensor::ones({8}, DType::f32, device);
+  for (const auto& [x_at, bias_at] : {std::pair(1, 0), std::pair(1, 1), std::pair(0, 1)})
+    CHECK(values(linear(x.slice(x_at, x_at + 16).reshape({4, 4}), weight, biases.slice(bias_at, bias_at + 4))) == std::vector<double>(16, 5));
+}
+
 TEST_CASE("no product of nothing is cuBLAS's, and none under another policy", "[cuda]") {
   if (no_cublas()) return;
   products();
