@@ -10,10 +10,6 @@
 #include <limits>
 #include <vector>
 
-struct cublasLtContext {
-  void* memory = nullptr;  // the real one takes device memory too, so that none can be made in a capture
-};
-
 namespace emulator::blas {
 namespace {
 
@@ -185,23 +181,6 @@ std::uint64_t Problem::fingerprint() const {
 
 using namespace emulator;
 using namespace emulator::blas;
-
-cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
-  if (!handle) return CUBLAS_STATUS_INVALID_VALUE;
-  void* memory = nullptr;
-  if (const cublasStatus_t failed = enter(CUBLAS_STATUS_NOT_INITIALIZED)) return failed;
-  if (cudaMalloc(&memory, 1024)) return CUBLAS_STATUS_ALLOC_FAILED;
-  *handle = new cublasLtContext{memory};
-  track("cuBLAS handle(s)", 1);
-  return CUBLAS_STATUS_SUCCESS;
-}
-cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
-  if (!handle) return CUBLAS_STATUS_INVALID_VALUE;
-  (void)cudaFree(handle->memory);
-  delete handle;
-  track("cuBLAS handle(s)", -1);
-  return CUBLAS_STATUS_SUCCESS;
-}
 
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t product, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t preference, int requested,
