@@ -33,13 +33,14 @@ void Adam::step() {
         for (const Parameter* p : ready) {
           const auto bias = replayed<kernels::AdamBias<T>>(p->value.device(), [this, g, p] {
             const std::array<double, 2>& betas = options_[g].betas;
-            return kernels::AdamBias<T>(lr(g), betas[0], betas[1], p->steps);
+            return kernels::AdamBias<T>(lr(g), betas[0], betas[1], p->steps + 1);
           });
           slots.push_back({p->value.numel(), p->value.data<T>(), p->value.grad().template data<T>(), p->buffers[0].data<T>(),
                            p->buffers[1].data<T>(), bias});
         }
         kernels::adam_step<T>(context, {o.betas[0], o.betas[1], o.eps, o.weight_decay}, slots);
       });
+      end_step(ready);
     }
 }
 

@@ -57,12 +57,14 @@ std::vector<Optimizer::Parameter*> Optimizer::begin_step(std::size_t group, DTyp
     for (Tensor& buffer : parameter->buffers) buffer = buffer.to(dtype).to(value.device());  // the module was moved or converted since
     value.bump_version();
   }
-  if (!ready.empty())
-    replayed<char>(ready.front()->value.device(), [ready] {
-      for (Parameter* parameter : ready) ++parameter->steps;
-      return char{};
-    });
   return ready;
+}
+
+void Optimizer::end_step(const std::vector<Parameter*>& updated) {
+  replayed<char>(updated.front()->value.device(), [updated] {
+    for (Parameter* parameter : updated) ++parameter->steps;
+    return char{};
+  });
 }
 
 // ---- state ----

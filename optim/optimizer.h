@@ -35,7 +35,7 @@ class Optimizer {
  protected:
   struct Parameter {
     Tensor value;
-    std::int64_t steps = 0;         // updates so far, this one included
+    std::int64_t steps = 0;         // updates that were submitted so far
     std::vector<Tensor> buffers{};  // one for each of the group's names, of the value's shape; none before the first step
   };
 
@@ -43,10 +43,12 @@ class Optimizer {
   // parameter is not a leaf that requires a gradient, or is in a group already.
   void add_parameters(const std::vector<Tensor>& parameters, double lr, std::vector<std::string> buffers);
 
-  // The group's parameters of this dtype that have a gradient, with this step counted and buffers made (zeros at first).
-  // In a capture the step is counted by the replays (core/replayed.h), as what is made of its number must be.
-  // Throws DeviceError, and counts nothing, unless they are on one device.
+  // The group's parameters of this dtype that have a gradient, with buffers made (zeros at first). Throws DeviceError
+  // unless they are on one device.
   std::vector<Parameter*> begin_step(std::size_t group, DType dtype);
+  // Counts the step, once its kernels were submitted: one that failed is done again under the same number. In a capture the
+  // replays count (core/replayed.h), as what is made of the number must be.
+  static void end_step(const std::vector<Parameter*>& updated);
 
  private:
   static void take_on(Parameter& parameter, std::int64_t steps, std::vector<Tensor> buffers);

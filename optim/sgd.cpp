@@ -31,12 +31,13 @@ void Sgd::step() {
         std::vector<kernels::SgdSlot<T>> slots;
         for (const Parameter* p : ready) {
           T* const momentum = p->buffers.empty() ? nullptr : p->buffers[0].data<T>();
-          const auto first = momentum ? replayed<bool>(p->value.device(), [p] { return p->steps == 1; }) : GraphValue<bool>();
+          const auto first = momentum ? replayed<bool>(p->value.device(), [p] { return p->steps == 0; }) : GraphValue<bool>();
           slots.push_back({p->value.numel(), p->value.data<T>(), p->value.grad().template data<T>(), momentum, first});
         }
         const GraphValue<double> rate = replayed<double>(ready.front()->value.device(), [this, g] { return lr(g); });
         kernels::sgd_step<T>(context, {rate, o.momentum, o.dampening, o.weight_decay, o.nesterov}, slots);
       });
+      end_step(ready);
     }
 }
 

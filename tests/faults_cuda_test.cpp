@@ -52,6 +52,20 @@ TEST_CASE("where no more pinned memory is to be had, copies go on with the buffe
   CHECK(outcome.said == Said::nothing);
 }
 
+TEST_CASE("a value out of range is told once the device's note of it could be cleared", "[cuda][faults]") {
+  if (no_device()) return;
+  const Tensor x = Tensor::zeros({2, 3}, DType::f32, Device::cuda());
+  const auto loss = [&](std::int64_t target) { return nll_loss(x, Tensor::from<std::int64_t>({0, target}, {2}).to(Device::cuda())); };
+  loss(1), loss(7);
+  const auto wait = [] { return outcome_of([] { synchronize(Device::cuda()); }); };
+  emulator::fail(Call::copy, 2, cudaErrorUnknown);  // the first reads the note
+  const Outcome clearing = wait();
+  CHECK(clearing.said == Said::cuda_error);
+  CHECK(clearing.text.starts_with("clearing device memory failed: cudaErrorUnknown, "));
+  CHECK(wait().text == "nll_loss: target[1] is 7, expected a class from 0 to 2 or ignore_index -100");
+  CHECK(loss(1).item<float>() == 0);
+}
+
 // ---- a lost device: in a process of its own ----
 
 namespace {

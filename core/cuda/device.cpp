@@ -143,6 +143,7 @@ std::string CudaDevice::finish_watched() {
         "copying from the device");
   context->stream().synchronize();
   const auto fault = *static_cast<const kernels::RangeFault*>(fault_->get());
+  if (fault.site != 0) context->clear_range_fault();  // before descriptions are dropped: where this fails, the next call finds both
   const std::vector<Description> watched = std::exchange(watched_, {});
   std::string text;
   if (fault.site > static_cast<std::int64_t>(most_watched)) {
@@ -151,7 +152,6 @@ std::string CudaDevice::finish_watched() {
     text = watched.at(static_cast<std::size_t>(fault.site) - 1)(fault.position, fault.value);
   }
   std::erase_if(recorded_, [](const auto& entry) { return entry.second.forgotten; });
-  if (fault.site != 0) context->clear_range_fault();
   return text;
 }
 

@@ -52,7 +52,7 @@ struct MatmulPlan {
 
 class Cublas {
  public:
-  using Key = std::array<i64, 7>;  // sizes, and every setting that a plan depends on
+  using Key = std::array<i64, 8>;  // sizes, and every setting that a plan depends on
 
   Cublas() { check(MICA_CUBLAS_CALL(cublasLtCreate)(handle_.out()), "cublasLtCreate"); }
   cublasLtHandle_t handle() const { return handle_.get(); }

@@ -26,17 +26,18 @@ struct Request {
   const void* bias;  // null unless it is the epilogue's
 };
 
-template <class T>
-Cublas::Key key_of(const Request& r, bool accumulates) {
-  const i64 choices = r.d.transpose_a | r.d.transpose_b << 1 | r.tf32 << 2 | r.deterministic << 3 | (r.bias != nullptr) << 4 |
-                      accumulates << 5 | (sizeof(T) == 8) << 6;
-  return {r.d.m, r.d.n, r.d.k, r.d.batch, choices, r.alignment, static_cast<i64>(r.workspace_limit)};
-}
-
 i64 alignment_of(std::initializer_list<const void*> pointers) {
   std::uintptr_t bits = 256;
   for (const void* p : pointers) bits |= reinterpret_cast<std::uintptr_t>(p);
   return i64{1} << std::countr_zero(bits);
+}
+
+template <class T>
+Cublas::Key key_of(const Request& r, bool accumulates) {
+  const i64 choices = r.d.transpose_a | r.d.transpose_b << 1 | r.tf32 << 2 | r.deterministic << 3 | (r.bias != nullptr) << 4 |
+                      accumulates << 5 | (sizeof(T) == 8) << 6;
+  // The bias's alignment by itself too: the heuristic is given its pointer, and only the least alignment of the others.
+  return {r.d.m, r.d.n, r.d.k, r.d.batch, choices, r.alignment, alignment_of({r.bias}), static_cast<i64>(r.workspace_limit)};
 }
 
 template <class T>

@@ -5,13 +5,10 @@
 #include "report.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <vector>
-
-struct cublasLtContext {
-  void* memory = nullptr;  // the real one takes device memory too, so that none can be made in a capture
-};
 
 namespace emulator::blas {
 namespace {
@@ -44,7 +41,8 @@ float to_tf32(float x) {  // to nearest, ties to even, of 10 bits
 // How a product is computed: this is what cublasLtMatmulAlgo_t holds here.
 struct Algorithm {
   std::uint64_t fingerprint;  // of the problem that it was chosen for
-  std::uint64_t parts;        // of every sum; more than one goes through the workspace
+  std::uint64_t parts;        // of every sum; more than one goes through the workspace, or
+  std::uint64_t in_place;     // is added to the result, in another order in every second call
   std::uint64_t workspace_bytes;
   std::uint64_t alignment, bias_alignment;  // that it relies on
   std::uint64_t rank;                       // among those that the heuristic proposed
@@ -54,22 +52,23 @@ static_assert(sizeof(Algorithm) <= sizeof(cublasLtMatmulAlgo_t));
 struct Wanted {
   std::uint64_t workspace_bytes;
   std::uint64_t alignment;
-  bool may_split;
+  std::uint32_t schemes;  // of cutting sums
 };
 
 Algorithm choose(const Problem& p, const Wanted& wanted) {
   const std::uint64_t element = p.is_f64() ? 8 : 4, vector = 16;
   const auto bias = reinterpret_cast<std::uintptr_t>(p.product->get<const void*>(CUBLASLT_MATMUL_DESC_BIAS_POINTER));
   const std::uint64_t parts = 4, bytes = parts * element * static_cast<std::uint64_t>(p.m() * p.n() * p.d->batch());
-  const bool split = wanted.may_split && p.k() >= 32 && bytes <= wanted.workspace_bytes;
-  return {p.fingerprint(), split ? parts : 1, split ? bytes : 0, wanted.alignment % vector ? element : vector, bias % vector ? element : vector, 0};
+  const bool split = (wanted.schemes & CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE) && p.k() >= 32 && bytes <= wanted.workspace_bytes;
+  const bool in_place = !split && (wanted.schemes & CUBLASLT_REDUCTION_SCHEME_INPLACE) && p.k() >= 32;
+  return {p.fingerprint(), split || in_place ? parts : 1, in_place, split ? bytes : 0, wanted.alignment % vector ? element : vector, bias % vector ? element : vector, 0};
 }
 
 // The best first: one that cuts its sums, where it may, and one that does not.
 std::vector<Algorithm> propose(const Problem& p, Wanted wanted) {
   std::vector<Algorithm> proposals{choose(p, wanted)};
   if (proposals[0].parts > 1) {
-    wanted.may_split = false;
+    wanted.schemes = CUBLASLT_REDUCTION_SCHEME_NONE;
     proposals.push_back(choose(p, wanted));
     proposals[1].rank = 1;
   }
@@ -79,7 +78,7 @@ std::vector<Algorithm> propose(const Problem& p, Wanted wanted) {
 struct Call {
   std::int64_t m, n, k, batch;
   Reader a, b, c, d;
-  bool tf32, read_c;
+  bool tf32, read_c, backwards;
   Algorithm algorithm;
   void* workspace;
 };
@@ -101,9 +100,11 @@ void multiply(const Call& x, T alpha, const T* A, const T* B, T beta, const T* C
       for (std::int64_t i = 0; i < x.m; ++i) {
         double sum = 0;
         for (std::int64_t p = 0; p < count; ++p) {
-          double some = part(x, A, B, product, i, j, x.k * p / count, x.k * (p + 1) / count);
-          if (count > 1) some = *parts++ = static_cast<T>(some);
+          const std::int64_t at = x.backwards ? count - 1 - p : p;
+          double some = part(x, A, B, product, i, j, x.k * at / count, x.k * (at + 1) / count);
+          if (x.algorithm.workspace_bytes) some = *parts++ = static_cast<T>(some);
           sum += some;
+          if (x.algorithm.in_place) sum = static_cast<T>(sum);
         }
         double value = static_cast<double>(alpha) * sum;
         if (x.read_c) value += static_cast<double>(beta) * static_cast<double>(C[x.c.at(product, i, j)]);  // not read where beta is 0
@@ -126,8 +127,10 @@ cublasStatus_t run(const Problem& p, const Algorithm& algorithm, const void* alp
   if (keep != T(0) && C != D) buffers.push_back({C, bytes(p.c)});
   if (bias) buffers.push_back({bias, static_cast<std::size_t>(p.m()) * sizeof(T)});
   if (workspace_bytes) buffers.push_back({workspace, workspace_bytes, true});
+  static std::atomic<unsigned> calls_in_place = 0;
+  const bool backwards = algorithm.in_place && calls_in_place++ % 2;
   const Call call{p.m(), p.n(), p.k(), p.d->batch(), Reader(*p.a, p.transposed(CUBLASLT_MATMUL_DESC_TRANSA)),
-                  Reader(*p.b, p.transposed(CUBLASLT_MATMUL_DESC_TRANSB)), Reader(*p.c), Reader(*p.d), p.tf32(), keep != T(0), algorithm, workspace};
+                  Reader(*p.b, p.transposed(CUBLASLT_MATMUL_DESC_TRANSB)), Reader(*p.c), Reader(*p.d), p.tf32(), keep != T(0), backwards, algorithm, workspace};
   const auto work = [=] {
     if (workspace_bytes) std::memset(workspace, 0xff, workspace_bytes);  // all of it is the call's: NaN
     multiply(call, scale, static_cast<const T*>(A), static_cast<const T*>(B), keep, static_cast<const T*>(C), static_cast<T*>(D), static_cast<const T*>(bias));
@@ -179,23 +182,6 @@ std::uint64_t Problem::fingerprint() const {
 using namespace emulator;
 using namespace emulator::blas;
 
-cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
-  if (!handle) return CUBLAS_STATUS_INVALID_VALUE;
-  void* memory = nullptr;
-  if (const cublasStatus_t failed = enter(CUBLAS_STATUS_NOT_INITIALIZED)) return failed;
-  if (cudaMalloc(&memory, 1024)) return CUBLAS_STATUS_ALLOC_FAILED;
-  *handle = new cublasLtContext{memory};
-  track("cuBLAS handle(s)", 1);
-  return CUBLAS_STATUS_SUCCESS;
-}
-cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
-  if (!handle) return CUBLAS_STATUS_INVALID_VALUE;
-  (void)cudaFree(handle->memory);
-  delete handle;
-  track("cuBLAS handle(s)", -1);
-  return CUBLAS_STATUS_SUCCESS;
-}
-
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t product, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t preference, int requested,
                                               cublasLtMatmulHeuristicResult_t* results, int* found) {
@@ -206,7 +192,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
   NEED(p && results && found && requested > 0);
   if (const cublasStatus_t status = problem.check()) return status;
   Wanted wanted{p->get<std::uint64_t>(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES), 256,
-                (p->get<std::uint32_t>(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK) & CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE) != 0};
+                p->get<std::uint32_t>(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK)};
   for (const auto matrix : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
                             CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
     wanted.alignment = std::min<std::uint64_t>(wanted.alignment, p->get<std::uint32_t>(matrix));
@@ -230,7 +216,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t prod
   const Problem problem{live(product), live(a), live(b), live(c), live(d)};
   NEED(alpha && beta);
   if (const cublasStatus_t status = problem.check()) return status;
-  Algorithm algorithm = choose(problem, {workspace ? workspace_bytes : 0, 4, true});
+  Algorithm algorithm = choose(problem, {workspace ? workspace_bytes : 0, 4, CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
   if (chosen) std::memcpy(&algorithm, chosen, sizeof algorithm);
   NEED(algorithm.fingerprint == problem.fingerprint() && "an algorithm of this product");
   NEED(workspace_bytes >= algorithm.workspace_bytes);

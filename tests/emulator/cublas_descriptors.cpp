@@ -1,5 +1,5 @@
-// cuBLAS's descriptors. What they accept is what the real library accepts, which is nearly anything: a call that uses them looks
-// closer. tests/kernels/cublas_test.cpp compares the answers.
+// cuBLAS's handles and descriptors. What the latter accept is what the real library accepts, which is nearly anything: a call that
+// uses them looks closer. tests/kernels/cublas_test.cpp compares the answers.
 #include "cublas.h"
 #include "device.h"
 #include "report.h"
@@ -8,10 +8,15 @@
 #include <mutex>
 #include <set>
 
+struct cublasLtContext {
+  void* memory = nullptr;  // the real one takes device memory too, so that none can be made in a capture
+};
+
 namespace emulator::blas {
 namespace {
 
-// Made when the first descriptor is, and never destroyed: descriptors in static storage may outlive it.
+// Made when the first handle is, and never destroyed: descriptors in static storage may outlive it, and what a program whose device
+// is lost leaves to the end is no leak.
 struct Alive {
   std::mutex mutex;
   std::set<const void*> all;
@@ -87,6 +92,27 @@ const Preference* live(cublasLtMatmulPreference_t preference) { return find<Pref
 }  // namespace emulator::blas
 
 using namespace emulator::blas;
+
+cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
+  if (!handle) return CUBLAS_STATUS_INVALID_VALUE;
+  void* memory = nullptr;
+  if (const cublasStatus_t failed = enter(CUBLAS_STATUS_NOT_INITIALIZED)) return failed;
+  if (cudaMalloc(&memory, 1024)) return CUBLAS_STATUS_ALLOC_FAILED;
+  *handle = new cublasLtContext{memory};
+  const std::lock_guard lock(alive().mutex);
+  alive().all.insert(*handle);
+  emulator::track("cuBLAS handle(s)", 1);
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
+  if (!handle) return CUBLAS_STATUS_INVALID_VALUE;
+  (void)cudaFree(handle->memory);
+  const std::lock_guard lock(alive().mutex);
+  alive().all.erase(handle);
+  delete handle;
+  emulator::track("cuBLAS handle(s)", -1);
+  return CUBLAS_STATUS_SUCCESS;
+}
 
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType type, std::uint64_t rows, std::uint64_t columns, std::int64_t ld) {
   Layout* made = nullptr;

@@ -5,6 +5,7 @@
 #include "runtime.h"
 
 #include <algorithm>
+#include <set>
 
 namespace emulator {
 namespace {
@@ -48,11 +49,6 @@ cudnnStatus_t refuse(const char* function, const char* condition, cudnnStatus_t 
   return status;
 }
 
-void count_object(const char* kind, int delta) {
-  const std::lock_guard lock(runtime().mutex);
-  track(kind, delta);
-}
-
 cudnnStatus_t run(cudnnHandle_t handle, const char* name, std::vector<Buffer> buffers, std::function<void()> work) {
   for (const Buffer& buffer : buffers)
     if (reinterpret_cast<std::uintptr_t>(buffer.p) % 16) return refuse(name, "pointers to 16 bytes", CUDNN_STATUS_BAD_PARAM_MISALIGNED_POINTER);
@@ -63,18 +59,28 @@ cudnnStatus_t run(cudnnHandle_t handle, const char* name, std::vector<Buffer> bu
 
 namespace {
 
+// All live objects, never destroyed: what a program whose device is lost leaves to the end is no leak.
+std::set<const void*>& alive() {
+  static auto& made = *new std::set<const void*>;
+  return made;
+}
+
 template <class T>
 cudnnStatus_t create(const char* function, T** d, const char* kind) {
   PASS(enter(function));
   if (!d) return refuse(function, "a place for the handle", bad_param);
-  *d = new T;
-  count_object(kind, 1);
+  const std::lock_guard lock(runtime().mutex);
+  alive().insert(*d = new T);
+  track(kind, 1);
   return ok;
 }
 // Never fails, even where a failure is asked for: who calls it could do nothing. A use afterwards is AddressSanitizer's to report.
 template <class T>
 cudnnStatus_t destroy(T* d, const char* kind) {
-  if (d) count_object(kind, -1);
+  if (!d) return ok;
+  const std::lock_guard lock(runtime().mutex);
+  alive().erase(d);
+  track(kind, -1);
   delete d;
   return ok;
 }

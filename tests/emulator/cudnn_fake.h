@@ -58,7 +58,6 @@ inline constexpr auto ok = CUDNN_STATUS_SUCCESS, bad_param = CUDNN_STATUS_BAD_PA
 
 cudnnStatus_t enter(const char* function);  // counts the call; not ok where a failure was asked for
 cudnnStatus_t refuse(const char* function, const char* condition, cudnnStatus_t status);
-void count_object(const char* kind, int delta);
 
 // A function's first line, and then what must hold.
 #define ENTER() \

@@ -12,6 +12,12 @@
 #include <mica/optim/adam.h>
 #include <mica/optim/sgd.h>
 
+#ifdef MICA_CUDA_EMULATED
+#include <emulator/device.h>
+#endif
+
+#include <memory>
+
 using namespace mica;
 using namespace mica::test;
 
@@ -90,6 +96,29 @@ TEST_CASE("parameters of a group on two devices are an error that changes nothin
   CHECK(sgd.state().size() == 1);
   CHECK(values(a) == std::vector<double>{1, 1, 1});
 }
+
+#ifdef MICA_CUDA_EMULATED
+TEST_CASE("an optimizer's step of which a launch failed is not counted: done again, it is the first", "[cuda]") {
+  if (no_device()) return;
+  const auto after_a_step = [](bool adam, int failing) {
+    const Tensor p = noise({5}, 0, DType::f32).to(Device::cuda()).set_requires_grad();
+    std::unique_ptr<Optimizer> optimizer;
+    if (adam) optimizer = std::make_unique<Adam>(std::vector{p}, AdamOptions{.lr = 0.1});
+    else optimizer = std::make_unique<Sgd>(std::vector{p}, SgdOptions{.lr = 0.1, .momentum = 0.9, .dampening = 0.5});
+    p.set_grad(noise({5}, 1, DType::f32).to(Device::cuda()));
+    if (failing > 0) {
+      emulator::fail_launch(failing, cudaErrorLaunchOutOfResources);
+      CHECK_THROWS_AS(optimizer->step(), CudaError);
+      CHECK(optimizer->state().size() == 1);
+    }
+    optimizer->step();
+    return p.detach().to(Device::cpu());
+  };
+  for (const bool adam : {true, false})
+    for (int failing = 1; failing <= (adam ? 3 : 2); ++failing)  // zeros for each buffer, then the update
+      CHECK(same_bits(after_a_step(adam, failing), after_a_step(adam, 0)));
+}
+#endif
 
 TEST_CASE("weights are saved from CUDA and loaded onto it", "[cuda]") {
   if (no_device()) return;
