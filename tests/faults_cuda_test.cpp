@@ -24,6 +24,18 @@ TEST_CASE("every call of a captured training step fails, once and ever after, an
   check_every_fault(training);
 }
 
+TEST_CASE("every call of a step of a chained convolution fails, eager and captured, and the next step works", "[cuda][faults]") {
+  if (no_device()) return;
+  const Call chained[] = {Call::allocation, Call::launch};
+  for (const bool captured : {false, true}) {
+    const int before = emulator::submitted("conv2d_pack_filters");
+    Training training(captured, chain_model);
+    CHECK(emulator::submitted("conv2d_pack_filters") > before);
+    training.clipped = false;  // that of the small network is
+    check_every_fault(training, chained, Ways::in_turn);
+  }
+}
+
 // The emulator ends the program where the host writes to a buffer that a queued copy reads.
 TEST_CASE("an upload whose event could not be recorded keeps its staging buffer until the copy is done", "[cuda][faults]") {
   if (no_device()) return;

@@ -1,4 +1,4 @@
-// Ten training steps of gap-19k on batches made by a formula, for tests that compare them with other steps, or with the same done in
+// Training steps of gap-19k on batches made by a formula, for tests that compare them with other steps, or with the same done in
 // another way.
 #pragma once
 
@@ -29,7 +29,7 @@ inline std::pair<Tensor, Tensor> batch(std::int64_t step, std::int64_t size) {
   return {Tensor::from<double>(pixels, {size, 1, 28, 28}), Tensor::from<std::int64_t>(labels, {size})};
 }
 
-struct TenSteps {
+struct StepsTaken {
   std::vector<double> losses;
   Sequential network;
 };
@@ -39,12 +39,13 @@ struct Way {  // in which the steps are done
   double dropout = 0;
   Device device = {};
   std::int64_t images_a_step = 16;
+  int steps = 10;
   bool graph = false;  // the first step is captured, and replayed for the others
 };
 
-inline TenSteps ten_steps(const Way& way, const StateDict* start = nullptr) {
+inline StepsTaken take_steps(const Way& way, const StateDict* start = nullptr) {
   const networks::Network& entry = networks::find("gap-19k");
-  TenSteps t{{}, entry.build()};
+  StepsTaken t{{}, entry.build()};
   t.network.to(way.dtype);
   if (start) t.network.load_state_dict(*start);
   for (Module* module : t.network.modules())
@@ -62,7 +63,7 @@ inline TenSteps ten_steps(const Way& way, const StateDict* start = nullptr) {
     losses.push_back(loss.detach());
   };
   std::optional<CudaGraph> graph;
-  for (int k = 0; k < 10; ++k) {
+  for (int k = 0; k < way.steps; ++k) {
     const auto [next_images, next_labels] = batch(k, way.images_a_step);
     images.copy_(next_images.to(way.dtype));
     labels.copy_(next_labels);

@@ -35,7 +35,7 @@ TEST_CASE("gap-19k: ten f64 steps equal PyTorch's losses and weights") {
   const Safetensors file = load_safetensors(project_file("tests/pytorch/gap_19k.safetensors"));
   const StateDict start = part(file, "start.");
   const std::vector<double> losses = part(file, "losses")[0].second.to_vector<double>();
-  TenSteps t = ten_steps({}, &start);
+  StepsTaken t = take_steps({}, &start);
   for (std::size_t i = 0; i < 10; ++i) CHECK(std::abs(t.losses[i] - losses[i]) <= 1e-8 * losses[i]);
   const StateDict end = part(file, "end.");
   std::map<std::string, Tensor> expected(end.begin(), end.end());
@@ -51,15 +51,15 @@ TEST_CASE("gap-19k: the first two f32 losses equal PyTorch's f64 ones") {
   const Safetensors file = load_safetensors(project_file("tests/pytorch/gap_19k.safetensors"));
   const StateDict start = part(file, "start.");
   const std::vector<double> losses = part(file, "losses")[0].second.to_vector<double>();
-  const TenSteps t = ten_steps({.dtype = DType::f32}, &start);
+  const StepsTaken t = take_steps({.dtype = DType::f32}, &start);
   for (std::size_t i = 0; i < 2; ++i) CHECK(std::abs(t.losses[i] - losses[i]) < 1e-5 * losses[i]);
 }
 
 TEST_CASE("gap-19k: the same seed gives the same bits, another seed others") {
-  std::vector<TenSteps> runs;
+  std::vector<StepsTaken> runs;
   for (const std::uint64_t seed : {5, 5, 6}) {
     manual_seed(seed);
-    runs.push_back(ten_steps({.dtype = DType::f32, .dropout = 0.1}));
+    runs.push_back(take_steps({.dtype = DType::f32, .dropout = 0.1}));
   }
   CHECK(runs[0].losses == runs[1].losses);
   CHECK(runs[0].losses != runs[2].losses);

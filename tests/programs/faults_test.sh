@@ -44,11 +44,11 @@ check "nothing was written" '[ ! -e none.safetensors ] && [ -z "$(find . -name "
 EMULATOR_COUNT=1 train --epochs 1 --graph
 EMULATOR_FAIL=graph:$(($(calls graph err) + 1)):cudaErrorIllegalAddress train --epochs 3 --graph --save graph.safetensors
 fails 3 "the last saved weights are graph.safetensors (after epoch 1)"
-EMULATOR_COUNT=1 train --epochs 1 --policy library
+EMULATOR_COUNT=1 train --max-steps 1 --policy library
 library=$(calls library err)
-if [ "$library" -gt 0 ]; then  # this build has them
-  EMULATOR_FAIL=library:$((library * 3 / 2)):cudaErrorIllegalAddress train --epochs 2 --policy library --save library.safetensors
-  fails 3 "the last saved weights are library.safetensors (after epoch 1)"
+if [ "$library" -gt 0 ]; then  # this build has them; in backward both have objects
+  EMULATOR_FAIL=library:$((library * 3 / 4)):cudaErrorIllegalAddress train --max-steps 1 --policy library
+  fails 3 "no weights were saved"
 fi
 EMULATOR_FAIL=launch:1:cudaErrorIllegalAddress train --eval --weights whole1.safetensors
 fails 3 "no weights were saved"
