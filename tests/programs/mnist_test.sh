@@ -62,8 +62,9 @@ fails 1 "mnist: --profile: expected a training step or more, got --max-steps 0; 
 fails 1 "mnist: --profile: expected a whole batch after 1 steps of warm-up, got none in 2 steps; give more --max-steps or --epochs, or a smaller --batch-size" --data set --profile --batch-size 200 --epochs 1 --save kept.safetensors
 check "what a report meets after training costs no weights" '[ -s kept.safetensors ]'
 fails 2 "mnist: --profile-trace requires --profile" --data set --profile-trace x
+rm out  # or its old lines would count
 "$program" --data set --profile --max-steps 1000000 --epochs 1000000 --batch-size 64 --profile-trace cut.json >out 2>err & pid=$!
-for _ in $(seq 100); do grep -q "^epoch 2" out && break; sleep 0.1; done
+for _ in $(seq 100); do grep -qs "^epoch 2" out && break; sleep 0.1; done
 kill -INT $pid; wait $pid; status=$?
 check "Ctrl-C ends a profile with what was measured" '[ $status = 130 ] && grep -q "^step  " out && grep -q "^interrupted after" out && python3 -m json.tool cut.json >/dev/null'
 
@@ -84,8 +85,9 @@ run --help
 check "help names the policies and ops" 'tr -s " \n" " " <out | grep -q "auto, native or library" && tr -s " \n" " " <out | grep -q "avg_pool2d, softmax"'
 
 # ---- Ctrl-C: stops after the batch at hand, saves, says where, exits with 130 ----
+rm out
 "$program" --data set --epochs 100000 --save interrupted.safetensors >out 2>err & pid=$!
-for _ in $(seq 100); do grep -q "epoch 1" out && break; sleep 0.1; done
+for _ in $(seq 100); do grep -qs "epoch 1" out && break; sleep 0.1; done
 kill -INT $pid; wait $pid; status=$?
 check "Ctrl-C" '[ $status = 130 ] && grep -q "weights saved to interrupted.safetensors" out && [ -s interrupted.safetensors ]'
 run --data set --eval --weights interrupted.safetensors
