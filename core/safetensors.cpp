@@ -1,5 +1,6 @@
 #include <mica/core/error.h>
 #include <mica/core/file.h>
+#include <mica/core/json_string.h>
 #include <mica/core/nearest.h>
 #include <mica/core/safetensors.h>
 #include <mica/core/safetensors_values.h>
@@ -177,6 +178,11 @@ void save_safetensors(const std::filesystem::path& path, const Safetensors& cont
     pieces.emplace_back(static_cast<const char*>(values.raw_data()),
                         static_cast<std::size_t>(values.numel()) * size_of(values.dtype()));
   write_file(path, pieces);
+}
+
+std::string json_string(const std::string& text) {
+  using Json = nlohmann::ordered_json;
+  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace mica

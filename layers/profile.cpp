@@ -1,8 +1,8 @@
 #include <mica/core/error.h>
+#include <mica/core/json_string.h>
 #include <mica/layers/profile.h>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -262,32 +262,30 @@ std::string Profile::table(const Ceilings& ceilings) const {
 
 std::string Profile::chrome_trace() const {
   require_steps();
-  using Json = nlohmann::ordered_json;
   const std::vector<double> moments = timeline_.read();
   const auto nanoseconds = [&](std::size_t moment) { return std::round(moments[moment] * 1e3); };  // whole ones nest exactly
   std::map<std::string, Layer> layers;
   for (const Layer& layer : layers_as_run()) layers.emplace(layer.name, layer);
   std::string events;
-  const auto write = [&](const Json& event) {
-    events += (events.empty() ? "" : ",\n") + event.dump(-1, ' ', false, Json::error_handler_t::replace);
-  };
-  const auto complete = [&](const std::string& name, const char* category, const auto& span, Json arguments) {
+  const auto complete = [&](const std::string& name, const char* category, const auto& span, const std::string& arguments) {
     const double begin = nanoseconds(span.begin), end = nanoseconds(span.end);
-    write({{"name", name}, {"cat", category}, {"ph", "X"}, {"ts", begin / 1e3}, {"dur", (end - begin) / 1e3}, {"pid", 1}, {"tid", 1},
-           {"args", std::move(arguments)}});
+    events += fmt::format(R"(,
+{{"name":{},"cat":"{}","ph":"X","ts":{},"dur":{},"pid":1,"tid":1,"args":{{{}}}}})",
+                          json_string(name), category, begin / 1e3, (end - begin) / 1e3, arguments);
   };
-  write({{"name", "process_name"}, {"ph", "M"}, {"pid", 1}, {"tid", 1}, {"args", {{"name", "mica"}}}});
-  write({{"name", "thread_name"}, {"ph", "M"}, {"pid", 1}, {"tid", 1}, {"args", {{"name", to_string(device_)}}}});
+  events += R"({"name":"process_name","ph":"M","pid":1,"tid":1,"args":{"name":"mica"}},
+)";
+  events += fmt::format(R"({{"name":"thread_name","ph":"M","pid":1,"tid":1,"args":{{"name":{}}}}})", json_string(to_string(device_)));
   for (std::size_t s = 0; s < steps_.size(); ++s) {
-    complete(fmt::format("step {}", s + 1), "step", steps_[s], Json::object());
+    complete(fmt::format("step {}", s + 1), "step", steps_[s], "");
     for (const Interval& interval : steps_[s].intervals) {
       const auto layer = layers.find(interval.name);
       if (layer == layers.end()) {
-        complete(interval.name, name_of(interval.pass), interval, Json::object());
+        complete(interval.name, name_of(interval.pass), interval, "");
         continue;
       }
       const Part work = interval.pass == Pass::backward ? layer->second.backward() : layer->second.forward();
-      complete(layer->second.label, name_of(interval.pass), interval, {{"flops", work.flops}, {"bytes", work.bytes}});
+      complete(layer->second.label, name_of(interval.pass), interval, fmt::format(R"("flops":{},"bytes":{})", work.flops, work.bytes));
     }
   }
   return "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n" + events + "\n]}\n";
