@@ -158,6 +158,10 @@ function(mica_add_emulator target kernels)
   target_sources(${target} PRIVATE ${emulator})
   set_source_files_properties(${backend} ${emulator} PROPERTIES COMPILE_OPTIONS "${MICA_EMULATED_OPTIONS}")
   set_source_files_properties(${oracle} PROPERTIES COMPILE_OPTIONS "-O2")
+  if(MICA_SANITIZE MATCHES "address")  # the inner loop of every kernel
+    set_source_files_properties(tests/emulator/multiprocessor.cpp tests/emulator/warp.cpp tests/emulator/fibre.cpp PROPERTIES
+      COMPILE_OPTIONS "-O2;-g1;-fno-omit-frame-pointer" COMPILE_DEFINITIONS EMULATOR_HIDDEN_FROM_ASAN)
+  endif()
   if(MICA_SANITIZE MATCHES "thread")  # to which the emulator is the hardware: it sees kernels and host code only
     set_source_files_properties(${emulator} PROPERTIES COMPILE_OPTIONS "-O1;-g1" COMPILE_DEFINITIONS EMULATOR_HIDDEN_FROM_TSAN)
   endif()

@@ -9,7 +9,9 @@
 
 namespace emulator {
 
-bool same_place(const Place& a, const Place& b) { return a.line() == b.line() && !std::strcmp(a.file_name(), b.file_name()); }
+bool same_place(const Place& a, const Place& b) {
+  return a.line() == b.line() && (a.file_name() == b.file_name() || !std::strcmp(a.file_name(), b.file_name()));
+}
 
 Multiprocessor& multiprocessor() {
   static auto& one = *new Multiprocessor;

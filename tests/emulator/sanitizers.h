@@ -5,9 +5,12 @@
 
 #include <cstddef>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(EMULATOR_HIDDEN_FROM_ASAN)
+#define EMULATOR_ASAN 1
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+#else
+#define EMULATOR_ASAN 0
 #endif
 #if defined(__SANITIZE_THREAD__) || defined(EMULATOR_HIDDEN_FROM_TSAN)
 #include <sanitizer/tsan_interface.h>
@@ -19,14 +22,13 @@
 namespace emulator {
 
 namespace asan {
-#if defined(__SANITIZE_ADDRESS__)
-inline constexpr bool on = true;
+inline constexpr bool on = EMULATOR_ASAN;
+#if EMULATOR_ASAN
 inline void poison(const void* p, std::size_t n) { __asan_poison_memory_region(p, n); }
 inline void unpoison(const void* p, std::size_t n) { __asan_unpoison_memory_region(p, n); }
 inline void leave_stack(void** fake, const void* to, std::size_t size) { __sanitizer_start_switch_fiber(fake, to, size); }
 inline void enter_stack(void* fake, const void** from, std::size_t* size) { __sanitizer_finish_switch_fiber(fake, from, size); }
 #else
-inline constexpr bool on = false;
 inline void poison(const void*, std::size_t) {}
 inline void unpoison(const void*, std::size_t) {}
 inline void leave_stack(void**, const void*, std::size_t) {}

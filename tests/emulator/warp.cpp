@@ -58,23 +58,32 @@ std::uint64_t Multiprocessor::warp_function(WarpFunction function, unsigned mask
 
 namespace {
 
+// 2 to the power of an exponent, which a normal number has.
+double power_of_two(int exponent) { return std::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent) << 52); }
+int exponent(double x) { return static_cast<int>(std::bit_cast<std::uint64_t>(x) >> 52 & 0x7ff) - 1023; }
+
 // d + Σ a[k]·b[k] as hardware has it (Fasi, Higham, Mikaitis, Pranesh, "Numerical behavior of NVIDIA tensor cores", 2021): the terms are brought
 // to the exponent of the largest, where f32's bits and two more are kept, and what is cut off, there and from the sum, is not rounded.
-float cut_sum(float d, const float* a, const float (*b)[8], int column) {
+float cut_sum(float d, const float* a, const float* b) {
   double terms[9] = {d}, largest = std::abs(static_cast<double>(d));
   for (int k = 0; k < 8; ++k) {
-    terms[k + 1] = static_cast<double>(a[k]) * b[k][column];
+    terms[k + 1] = static_cast<double>(a[k]) * b[k];
     largest = std::max(largest, std::abs(terms[k + 1]));
   }
-  double sum = 0;
-  if (largest == 0 || !std::isfinite(largest)) {
+  bool number = true;  // std::max passes over what is none
+  for (const double term : terms) number &= std::abs(term) <= largest;
+  if (largest == 0 || !number || !std::isfinite(largest)) {
+    double sum = 0;
     for (const double term : terms) sum += term;
     return static_cast<float>(sum);
   }
-  const double unit = std::ldexp(1.0, std::ilogb(largest) - 25);
-  for (const double term : terms) sum += std::trunc(term / unit) * unit;
+  const int lowest_bit = exponent(largest) - 25;
+  const double scale = power_of_two(-lowest_bit);
+  std::int64_t units = 0;
+  for (const double term : terms) units += static_cast<std::int64_t>(term * scale);
+  const double sum = static_cast<double>(units) * power_of_two(lowest_bit);
   const auto nearest = static_cast<float>(sum);
-  return std::abs(nearest) > std::abs(sum) ? std::nextafter(nearest, 0.0f) : nearest;
+  return std::abs(nearest) > std::abs(sum) ? std::bit_cast<float>(std::bit_cast<unsigned>(nearest) - 1) : nearest;  // one nearer to zero
 }
 
 }  // namespace
@@ -83,18 +92,18 @@ float cut_sum(float d, const float* a, const float (*b)[8], int column) {
 void Multiprocessor::tensor_product(Thread* warp) {
   const auto lane = [&](int number) -> TensorCoreLane& { return *reinterpret_cast<TensorCoreLane*>(warp[number].given); };
   const auto kept = [](float x) { return std::bit_cast<float>(std::bit_cast<unsigned>(x) & 0xffffe000u); };
-  float a[16][8], b[8][8];
+  float a[16][8], b[8][8];  // b by columns
   for (int g = 0; g < 8; ++g)
     for (int t = 0; t < 4; ++t) {
       const TensorCoreLane& from = lane(4 * g + t);
       for (int i = 0; i < 4; ++i) a[g + i % 2 * 8][t + i / 2 * 4] = kept(from.a[i]);
-      for (int i = 0; i < 2; ++i) b[t + i * 4][g] = kept(from.b[i]);
+      for (int i = 0; i < 2; ++i) b[g][t + i * 4] = kept(from.b[i]);
     }
   for (int g = 0; g < 8; ++g)
     for (int t = 0; t < 4; ++t)
       for (int i = 0; i < 4; ++i) {
         float& d = lane(4 * g + t).d[i];
-        d = cut_sum(d, a[g + i / 2 * 8], b, 2 * t + i % 2);
+        d = cut_sum(d, a[g + i / 2 * 8], b[2 * t + i % 2]);
       }
 }
 
