@@ -163,6 +163,6 @@ function(mica_add_emulator target kernels)
       COMPILE_OPTIONS "-O2;-g1;-fno-omit-frame-pointer" COMPILE_DEFINITIONS EMULATOR_HIDDEN_FROM_ASAN)
   endif()
   if(MICA_SANITIZE MATCHES "thread")  # to which the emulator is the hardware: it sees kernels and host code only
-    set_source_files_properties(${emulator} PROPERTIES COMPILE_OPTIONS "-O1;-g1" COMPILE_DEFINITIONS EMULATOR_HIDDEN_FROM_TSAN)
+    set_source_files_properties(${emulator} PROPERTIES COMPILE_OPTIONS "-O2;-g1" COMPILE_DEFINITIONS EMULATOR_HIDDEN_FROM_TSAN)
   endif()
 endfunction()

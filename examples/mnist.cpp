@@ -211,7 +211,7 @@ Profile::Ceilings ceilings(const training::Settings& settings, Device device, tr
   progress.announce(fmt::format("ceilings of this run: multiply-adds (FMA) {:.1f} GFLOP/s in f32, {}copy {:.1f} GB/s, read and written", measured.flops * 1e-9,
                                 measured.tf32_flops > 0 ? fmt::format("tensor cores in TF32 {:.1f} GFLOP/s, ", measured.tf32_flops * 1e-9) : "",
                                 measured.copy_bandwidth * 1e-9));
-  return {measured.flops, measured.copy_bandwidth};
+  return {measured.flops, measured.copy_bandwidth, measured.tf32_flops};
 }
 
 void report(const Profile& profile, const Options& o, const training::Settings& settings, std::int64_t steps, Device device,

@@ -1,5 +1,8 @@
 #include <mica/core/error.h>
 #include <mica/core/json_string.h>
+#include <mica/core/settings.h>
+#include <mica/layers/conv2d.h>
+#include <mica/layers/linear.h>
 #include <mica/layers/profile.h>
 
 #include <fmt/format.h>
@@ -19,15 +22,17 @@ struct Profile::Layer {
   double x = 0, y = 0, w = 0;  // bytes of input, output and parameters
   double flops = 0, backward_flops = 0;
   int reads = 1;
+  bool tf32 = false;
 
-  Part forward() const { return {0, flops, reads * x + y + w}; }
+  Part forward() const { return {0, flops, reads * x + y + w, tf32}; }
   Part backward() const {
     if (!has_backward) return {};
-    return {0, backward_flops, reads * (x + y) + (needs_gx ? x : 0) + (learns ? 2 : 1) * w};
+    return {0, backward_flops, reads * (x + y) + (needs_gx ? x : 0) + (learns ? 2 : 1) * w, tf32};
   }
   void fuse(const Layer& next) {
     label += "+" + next.label;
     learns = learns || next.learns, has_backward = has_backward || next.has_backward;
+    tf32 = tf32 || next.tf32;
     y = next.y, w += next.w, flops += next.flops, backward_flops += next.backward_flops;
   }
 };
@@ -40,6 +45,11 @@ double median(std::vector<double> values) {
   if (values.empty()) return 0;
   std::sort(values.begin(), values.end());
   return (values[values.size() / 2] + values[(values.size() - 1) / 2]) / 2;
+}
+
+bool allows_tf32(Module& module, const Tensor& x) {
+  if (x.device() == Device::cpu() || x.dtype() != DType::f32) return false;
+  return (dynamic_cast<Conv2d*>(&module) && cudnn_tf32_allowed()) || (dynamic_cast<Linear*>(&module) && matmul_tf32_allowed());
 }
 
 Device device_of(Module& network) {
@@ -62,6 +72,7 @@ struct Profile::Layers final : ForwardObserver {
     const bool view = x.raw_data() == y.raw_data() && x.shape() != y.shape();
     if (layer.leaf && !view) {
       layer.x = bytes_of(x), layer.y = bytes_of(y), layer.flops = static_cast<double>(module.flops(y.shape())), layer.reads = module.input_reads();
+      layer.tf32 = allows_tf32(module, x);
       for (const Tensor& parameter : module.parameters()) {
         layer.w += bytes_of(parameter);
         layer.learns = layer.learns || parameter.requires_grad();
@@ -174,7 +185,9 @@ Profile::Row network_row(OwnTimes& own, const std::string& label, const std::str
   return {label, {forward, 0, 0}, {backward, 0, 0}, forward + backward};
 }
 
-void add_work(Profile::Part& to, const Profile::Part& work) { to.flops += work.flops, to.bytes += work.bytes; }
+void add_work(Profile::Part& to, const Profile::Part& work) {
+  to.flops += work.flops, to.bytes += work.bytes, to.tf32 = to.tf32 || work.tf32;
+}
 
 }  // namespace
 
@@ -230,11 +243,13 @@ namespace {
 
 std::string rate(double work, double ms) { return work > 0 && ms > 0 ? fmt::format("{:.1f}", work / ms * 1e-6) : "-"; }
 
-// "93% FMA": the least time that the ceilings allow, of the time taken, and which of them it is.
+// "93% FMA ": the least time that the ceilings allow, of the time taken, and which of them it is.
 std::string of_ceiling(const Profile::Part& part, const Profile::Ceilings& ceilings) {
   if (!(ceilings.flops > 0 && ceilings.bandwidth > 0 && part.bytes > 0 && part.ms > 0)) return "-";
-  const double by_flops = part.flops / ceilings.flops, by_bytes = part.bytes / ceilings.bandwidth;
-  return fmt::format("{:.0f}% {}", std::max(by_flops, by_bytes) / part.ms * 1e5, by_flops > by_bytes ? "FMA " : "copy");
+  const bool tensor_cores = part.tf32 && ceilings.tf32_flops > ceilings.flops;
+  const double by_flops = part.flops / (tensor_cores ? ceilings.tf32_flops : ceilings.flops), by_bytes = part.bytes / ceilings.bandwidth;
+  const char* const binding = by_flops <= by_bytes ? "copy" : tensor_cores ? "TF32" : "FMA ";
+  return fmt::format("{:.0f}% {}", std::max(by_flops, by_bytes) / part.ms * 1e5, binding);
 }
 
 constexpr const char* columns_format = "{:>9}{:>9}{:>8}{:>12}";

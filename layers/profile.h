@@ -12,7 +12,7 @@
 //   write_file("trace.json", {profile.chrome_trace()});
 //
 // It hears of the scopes of its thread (core/scope.h) and changes nothing of what is run: layers that Sequential fuses are one row,
-// "norm1+relu1". Times are the device's, on CUDA between events in the stream, and nothing waits for it until they are asked for; where
+// "norm1+relu1", and so are those of a link of a chain of convolutions, "conv2+norm2+relu2". Times are the device's, on CUDA between events in the stream, and nothing waits for it until they are asked for; where
 // the device waits for the host, that counts to the layer at hand. Every scope costs two moments of a Timeline, and all of them are
 // kept: measure tens of steps, not epochs.
 //
@@ -46,6 +46,7 @@ class Profile final : ScopeObserver {
   struct Part {
     double ms = 0;                // median of the steps
     double flops = 0, bytes = 0;  // of each step, by formula; 0 where there is none
+    bool tf32 = false;            // may its products be rounded to TF32 (core/settings.h)?
   };
   struct Row {
     std::string name;
@@ -60,9 +61,11 @@ class Profile final : ScopeObserver {
 
   struct Ceilings {  // of the device, a second; 0: not known
     double flops = 0, bandwidth = 0;
+    double tf32_flops = 0;  // 0: no tensor cores
   };
   // The rows with GFLOP/s and GB/s and, where both ceilings are known, the percentage of the one that binds: the least time by
-  // FLOP or by bytes, whichever is longer, of the time taken.
+  // FLOP or by bytes, whichever is longer, of the time taken. Products that may be rounded to TF32 are held to the ceiling of tensor
+  // cores, whether or not a kernel takes it.
   std::string table(const Ceilings& ceilings) const;
   std::string table() const { return table(Ceilings{}); }
 

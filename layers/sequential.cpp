@@ -51,10 +51,10 @@ Sequential::NormGroup Sequential::norm_group(std::size_t at) const {
   return dropout && layer<ReLU>(at + 2) ? NormGroup{norm, dropout, at + 3} : NormGroup{};
 }
 
-// What begins at layer `at`, as that layer's own forward would be run.
-Tensor Sequential::run(std::size_t at, const std::function<Tensor()>& forward) {
+// What begins at layer `at`, whose name an Error will have.
+Tensor Sequential::run(std::size_t at, const Scope::Name& scope, const std::function<Tensor()>& forward) {
   try {
-    const Scope scope(layers_[at].module->scope());
+    const Scope entered(scope);
     return forward();
   } catch (Error& error) {
     error.prepend_path(layers_[at].name);
@@ -66,7 +66,7 @@ Tensor Sequential::run(std::size_t at, const std::function<Tensor()>& forward) {
 std::size_t Sequential::run_fused(std::size_t at, Tensor& x) {
   const NormGroup group = norm_group(at);
   if (!group.norm || x.rank() == 3) return 0;  // of (N, C, L) the norm sees the elements in another order than dropout
-  x = run(at, [&] { return group.norm->forward(x, true, group.next_mask(x.device())); });
+  x = run(at, group.norm->scope(), [&] { return group.norm->forward(x, true, group.next_mask(x.device())); });
   return group.end - at;
 }
 
@@ -79,12 +79,12 @@ std::size_t Sequential::run_chain(std::size_t at, Tensor& x) {
   for (std::size_t next = at; next < layers_.size() && (links.empty() || links.back().normalizes());) {
     ChainLink link;
     if (const auto* conv = exactly<Conv2d>(next))
-      link.weight = conv->weight, link.bias = conv->bias, link.options = conv->options(), ++next;
+      link.weight = conv->weight, link.bias = conv->bias, link.options = conv->options(), link.scope = conv->scope(), ++next;
     const NormGroup group = (link.convolves() || links.empty()) && exactly<BatchNorm2d>(next) ? norm_group(next) : NormGroup{};
     if (const BatchNorm* norm = group.norm) {
       link.norm_weight = norm->weight, link.norm_bias = norm->bias, link.running_mean = norm->running_mean,
       link.running_var = norm->running_var;
-      link.norm = norm->options_for(true, {});
+      link.norm = norm->options_for(true, {}), link.norm_scope = norm->scope();
       next = group.end;
     }
     if (!link.convolves() && !link.normalizes()) break;
@@ -92,7 +92,7 @@ std::size_t Sequential::run_chain(std::size_t at, Tensor& x) {
   }
   const std::size_t taken = chainable(x, links);
   if (taken == 0) return 0;
-  x = run(at, [&] {
+  x = run(at, nullptr, [&] {  // each link has a scope of its own
     for (std::size_t i = 0; i < taken; ++i) links[i].norm.dropout = groups[i].next_mask(x.device());
     return conv2d_chain(x, std::span(links).first(taken));
   });

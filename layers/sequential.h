@@ -5,7 +5,7 @@
 //   net.add("relu1", ReLU());
 // Its forward looks ahead and runs a batch norm with a following ReLU and Dropout (in either order) as one kernel; the
 // result is the same to the bit (tests/layers/layers_test.cpp). Where they can be chained, on CUDA, it runs convolutions with such groups
-// before, between and behind them as one op (core/ops/conv2d_chain.h), which rounds differently.
+// before, between and behind them as one op (core/ops/conv2d_chain.h), which rounds differently; a scope is that of a link then.
 #pragma once
 
 #include <mica/layers/module.h>
@@ -43,7 +43,7 @@ class Sequential : public Module {
   NormGroup norm_group(std::size_t at) const;
   std::size_t run_fused(std::size_t at, Tensor& x);
   std::size_t run_chain(std::size_t at, Tensor& x);
-  Tensor run(std::size_t at, const std::function<Tensor()>& forward);
+  Tensor run(std::size_t at, const Scope::Name& scope, const std::function<Tensor()>& forward);
   template <class M> M* layer(std::size_t at) const { return at < layers_.size() ? dynamic_cast<M*>(layers_[at].module.get()) : nullptr; }
   // Not one derived from it, whose forward may be another.
   template <class M> M* exactly(std::size_t at) const {

@@ -29,6 +29,7 @@ struct Done {
   kernels::Dropout dropout;
   bool learnt = false;  // were mean and variance the batch's own?
   std::optional<Saved> norm_weight;
+  Scope::Name scope, norm_scope;
 
   NewBatchNormFactors<float> new_factors() const {
     float* const at = factors.data<float>();
@@ -61,8 +62,10 @@ class Forward {
   Forward(const Tensor& x, bool keeps) : cuda_(cuda_context(x.device())), x_(x.detach()), keeps_(keeps) {}
 
   void run(const ChainLink& link) {
+    const Scope scope(link.convolves() ? link.scope : link.norm_scope);
     Done done;
     done.y = x_;
+    done.scope = link.scope, done.norm_scope = link.norm_scope;
     std::optional<kernels::ChainStatistics> statistics;
     Tensor variance;
     if (link.normalizes()) {
@@ -91,6 +94,7 @@ class Forward {
   Tensor output() {
     Done& last = links.back();
     if (!last.factors.defined()) return std::exchange(last.y, {});
+    const Scope scope(last.norm_scope);
     Tensor out = floats(last.y, last.y.shape());
     const kernels::BatchNormDims d{out.numel() / out.size(1), out.size(1)};
     const BatchNormFactors<float> by = last.by();
@@ -152,16 +156,19 @@ Gradients chain_backward(const std::vector<Done>& links, const Tensor& x, const 
   Tensor g = gy;  // of what the link at hand gives on
   const Done& last = links.back();
   if (last.factors.defined()) {
+    const Scope scope(last.norm_scope, Pass::backward);
     g = floats(gy, gy.shape());
     const ChainNormGradients norm = norm_gradients(links.size() - 1);
     kernels::conv2d_chain_reached(cuda, {gy.numel() / gy.size(1), gy.size(1)}, last.y.data<float>(), data_or_null<float>(out),
                                   gy.data<float>(), last.by(), last.dropout, g.data<float>(), norm);
   } else {
+    const Scope scope(last.scope, Pass::backward);
     if (reinterpret_cast<std::uintptr_t>(gy.data<float>()) % 16 != 0) g = gy.clone();
     if (has_bias.back()) of_links.back()[1] = sum(gy, {0, 2, 3});
   }
   for (std::size_t i = links.size(); i-- > 0;) {
     const Done& link = links[i];
+    const Scope scope(link.convolution ? link.scope : link.norm_scope, Pass::backward);
     if (!link.convolution) {  // the first
       Tensor gx = need_gx ? floats(gy, link.y.shape()) : Tensor();
       if (need_gx) kernels::conv2d_chain_input_gradient(cuda, {gx.numel() / gx.size(1), gx.size(1)}, gradient_of(i, g), gx.data<float>());

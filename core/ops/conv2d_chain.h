@@ -5,6 +5,7 @@
 
 #include <mica/core/ops/batch_norm.h>
 #include <mica/core/ops/conv2d.h>
+#include <mica/core/scope.h>
 
 #include <cstddef>
 #include <span>
@@ -17,6 +18,9 @@ struct ChainLink {
   Conv2dOptions options = {};
   Tensor norm_weight = {}, norm_bias = {}, running_mean = {}, running_var = {};  // as batch_norm takes them; all undefined, in a last link only: no norm
   BatchNormOptions norm = {.relu = true};
+  // In which the link's work is done, forward and backward: that of the convolution, which also normalises what it reads and learns of what
+  // it writes; and that of a norm by itself, at a chain's ends.
+  Scope::Name scope = {}, norm_scope = {};
 
   bool convolves() const { return weight.defined(); }
   bool normalizes() const { return norm_weight.defined(); }

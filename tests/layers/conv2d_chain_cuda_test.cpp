@@ -49,6 +49,12 @@ Sequential shortest() {
   return net;
 }
 
+struct Scopes final : ScopeObserver {
+  std::vector<std::string> entered;
+  void enter(const std::string& name, Pass pass) noexcept override { entered.push_back(name + (pass == Pass::backward ? " backward" : "")); }
+  void leave(const std::string&, Pass) noexcept override {}
+};
+
 struct Outcome {
   Tensor y, gx;
   std::vector<Tensor> gradients;
@@ -280,4 +286,23 @@ TEST_CASE("a chain's backward has the precision of its forward", "[cuda]") {
     return values(x.grad());
   };
   CHECK(gradient(true) == gradient(false));
+}
+
+TEST_CASE("each link of a chain has the scope of its convolution, and a norm at an end its own", "[cuda]") {
+  if (no_tensor_cores()) return;
+  const auto entered = [](const std::function<Sequential()>& make) {
+    Sequential net = make();
+    net.to(Device::cuda());
+    Tensor x = Tensor::ones({1, 16, 9, 9}).to(Device::cuda());
+    x.set_requires_grad();
+    Scopes scopes;
+    const Tensor y = net(x);
+    y.backward(Tensor::ones(y.shape()).to(Device::cuda()));
+    return scopes.entered;
+  };
+  CHECK(entered(inner) == std::vector<std::string>{"Sequential", "norm0", "conv1", "conv2", "conv3", "norm3", "Sequential backward", "norm3 backward",
+                                                   "conv3 backward", "conv2 backward", "conv1 backward", "norm0 backward"});
+  CHECK(entered(outer) == std::vector<std::string>{"Sequential", "conv1", "conv2", "relu2", "relu2 backward", "Sequential backward", "conv2 backward",
+                                                   "conv2 backward", "conv1 backward"});
+  CHECK(Scope::current() == nullptr);
 }

@@ -40,6 +40,7 @@ if "$program" --device cuda --summary >out 2>err; then
   check "trains by a graph: the same losses" '[ $status = 0 ] && cmp -s steps.csv graph.csv'
   run --device cuda --data set --max-steps 2 --batch-size 3 --log-steps profile.csv --profile --profile-trace trace.json
   check "profiles: a row a layer, and the same losses" '[ $status = 0 ] && cmp -s steps.csv profile.csv && grep -q "^Profile of cuda:0 " out && grep -qE "^[^ ]*norm7\+relu7\+dropout7 " out && grep -q "^step  " out'
+  check "a profile has a row for every convolution" '[ "$(grep -cE "^conv[1-8](\+[a-z0-9+]+)? " out)" = 8 ]'
   check "a trace of the device" 'python3 -m json.tool trace.json >/dev/null && grep -q "\"cuda:0\"" trace.json'
   [ "$backend" != emulator ] || check "says that its times say nothing" 'grep -q "^profile: of an emulated device, whose times say nothing of a GPU.s$" out'
   MICA_TF32=off run --device cuda --data set --max-steps 1 --batch-size 3 --policy library --tf32 on --deterministic off --workspace 16
