@@ -2,6 +2,7 @@
 // line. Its PyTorch twin is step_pytorch.py; compare_step.py runs both in turn.
 #include "../examples/training/step.h"
 #include "../examples/networks/network.h"
+#include "../examples/training/choices.h"
 
 #include <mica/core/context.h>
 #include <mica/core/memory.h>
@@ -65,7 +66,7 @@ std::function<std::int64_t(std::int64_t)> on_gathered_batches(Sequential& networ
   const Tensor labels = Tensor::from<std::int64_t>(random_labels(count), {count});
   const ImageSet set{pixels.to(DType::u8).to(device), labels.to(DType::u8).to(device)};
   const auto loader = std::make_shared<BatchLoader>(set, BatchOptions{.batch_size = o.batch});
-  const auto steps = std::make_shared<training::Steps>(network, optimizer, device, o.graph);
+  const auto steps = std::make_shared<training::Steps>(network, optimizer, training::Steps::Options{.per_graph = o.graph}, device);
   return [loader, steps, device, most = std::int64_t{o.graph}, epoch = 0U](std::int64_t wanted) mutable {
     std::int64_t done = 0;
     while (done < wanted) {
@@ -109,7 +110,7 @@ int main(int argc, char** argv) try {
   const networks::Network& entry = networks::find(o.network);
   Sequential network = entry.build();
   network.to(device);
-  const auto optimizer = entry.recipe.optimizer(network.parameters(), entry.recipe.lr);
+  const auto optimizer = training::make_optimizer(entry.recipe.optimizer, network.parameters());
   const auto steps = (o.gather ? on_gathered_batches : on_one_batch)(network, *optimizer, o, device);
 
   for (int i = 0; i < o.warm_up; ++i) steps(block);

@@ -1,6 +1,7 @@
 // mnist: trains, evaluates, summarises and profiles the example networks on MNIST.
 #include "ceilings/ceilings.h"
 #include "networks/network.h"
+#include "training/choices.h"
 #include "training/trainer.h"
 
 #include <mica/core/context.h>
@@ -12,6 +13,7 @@
 #include <mica/core/settings.h>
 #include <mica/data/mnist.h>
 #include <mica/layers/dropout.h>
+#include <mica/layers/initialize.h>
 #include <mica/layers/profile.h>
 #include <mica/layers/summary.h>
 
@@ -30,7 +32,7 @@ namespace {
 using namespace mica;
 
 struct Options {
-  std::string network = "gap-19k", data, device = "auto", dtype = "f32";
+  std::string network = "gap-19k", data, device = "auto", dtype = "f32", optimizer, scheduler;
   std::optional<std::int64_t> epochs, batch_size, max_steps;
   std::optional<double> lr, dropout;
   std::optional<int> threads;
@@ -79,6 +81,8 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--dtype", o.dtype, "f32 or f64")->check(CLI::IsMember({"f32", "f64"}))->capture_default_str();
   app.add_option("--epochs", o.epochs, "epochs to train; default: the network's recipe")->check(finite(1, 1e6));
   app.add_option("--batch-size", o.batch_size, "images a step; default: the recipe")->check(finite(1, 1e6));
+  app.add_option("--optimizer", o.optimizer, "name and options, as \"sgd lr=0.05 momentum=0.9\"; default: the recipe");
+  app.add_option("--scheduler", o.scheduler, "of the learning rate, as \"step step_size=10 gamma=0.1\"; default: the recipe");
   app.add_option("--lr", o.lr, "learning rate at the start; default: the recipe")->check(finite(0, 1e6));
   app.add_option("--seed", o.seed, "of weights, order, augmentation and dropout")->check(finite(0, 0x1p64))->capture_default_str();
   app.add_option("--threads", o.threads, "CPU threads; default: all cores")->check(finite(1, 1024));
@@ -110,6 +114,41 @@ void check(const Options& o) {
     require_writable(path);
     if (!outputs.insert(std::filesystem::weakly_canonical(std::filesystem::absolute(path))).second)
       throw Error("two of --save, --log, --log-steps and --profile-trace name the same file, " + path);
+  }
+}
+
+// The network's own, with what options put in its place. Throws Error for an optimizer or a schedule that means nothing.
+networks::Recipe recipe_of(const networks::Network& entry, const Options& o) {
+  networks::Recipe recipe = entry.recipe;
+  if (!o.optimizer.empty()) recipe.optimizer = o.optimizer;
+  if (!o.scheduler.empty()) recipe.schedule = o.scheduler;
+  if (o.epochs) recipe.epochs = *o.epochs;
+  if (o.batch_size) recipe.batch_size = *o.batch_size;
+  if (o.no_augment) recipe.augmentation = {};
+  training::make_schedule(recipe.schedule, *training::make_optimizer(recipe.optimizer, {constant_parameter({1}, 0)}, o.lr));
+  return recipe;
+}
+
+// "19,866"
+std::string grouped(std::int64_t number) {
+  std::string text = std::to_string(number);
+  for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, ",");
+  return text;
+}
+
+std::string to_string(const Augmentation& a) {
+  std::vector<std::string> parts;
+  if (a.crop_probability > 0) parts.push_back(fmt::format("crop {} p {:g}", a.crop, a.crop_probability));
+  if (a.rotation > 0) parts.push_back(fmt::format("rotation {:g}", a.rotation));
+  return parts.empty() ? "none" : fmt::format("{}", fmt::join(parts, ", "));
+}
+
+void list_networks() {
+  constexpr const char* format = "{:<16}{:>7}{:>8}{:>7}  {:<26}{:<32}{:<28}{:>7}\n";
+  fmt::print(format, "network", "params", "epochs", "batch", "optimizer", "scheduler", "augmentation", "target");
+  for (const networks::Network& n : networks::all()) {
+    const networks::Recipe& r = n.recipe;
+    fmt::print(format, n.name, grouped(n.build().parameter_count()), r.epochs, r.batch_size, r.optimizer, r.schedule, to_string(r.augmentation), fmt::format("{:.2f} %", n.target));
   }
 }
 
@@ -192,12 +231,12 @@ void save(Sequential& network, const Options& o, training::Progress& progress, S
 }
 
 // Which steps are measured: those after a few that warm up.
-void prepare(std::optional<Profile>& profile, Sequential& network, training::Settings& settings, const ImageSet& set) {
-  settings.batch_size = std::min(settings.batch_size, set.size());
-  const std::int64_t batches = (set.size() + settings.batch_size - 1) / settings.batch_size;
-  settings.max_steps = std::min(settings.max_steps.value_or(profiled_steps), settings.epochs * batches);
+void prepare(std::optional<Profile>& profile, Sequential& network, networks::Recipe& recipe, training::Settings& settings, const ImageSet& set) {
+  recipe.batch_size = std::min(recipe.batch_size, set.size());
+  const std::int64_t batches = (set.size() + recipe.batch_size - 1) / recipe.batch_size;
+  settings.max_steps = std::min(settings.max_steps.value_or(profiled_steps), recipe.epochs * batches);
   settings.warm_up = std::min(warm_up_steps, *settings.max_steps / 2);
-  settings.profile = &profile.emplace(network, Shape{settings.batch_size, 1, set.images.size(1), set.images.size(2)});
+  settings.profile = &profile.emplace(network, Shape{recipe.batch_size, 1, set.images.size(1), set.images.size(2)});
 }
 
 // The ceilings that a profile is compared with, and a line about them; none where there is nothing to compare.
@@ -214,7 +253,7 @@ Profile::Ceilings ceilings(const training::Settings& settings, Device device, tr
   return {measured.flops, measured.copy_bandwidth, measured.tf32_flops};
 }
 
-void report(const Profile& profile, const Options& o, const training::Settings& settings, std::int64_t steps, Device device,
+void report(const Profile& profile, const Options& o, const networks::Recipe& recipe, const training::Settings& settings, std::int64_t steps, Device device,
             training::Progress& progress) {
   if (profile.steps() == 0)
     throw Error(fmt::format("--profile: expected a whole batch after {} steps of warm-up, got none in {} steps; give more --max-steps or "
@@ -222,21 +261,20 @@ void report(const Profile& profile, const Options& o, const training::Settings& 
                             settings.warm_up, steps));
   progress.announce(profile.table(ceilings(settings, device, progress)));
   const double ms = profile.step_ms();
-  progress.announce(fmt::format("a step of {} images: {:.3f} ms, {:.0f} images/s; medians of {} steps, after {} of warm-up", settings.batch_size, ms,
-                                static_cast<double>(settings.batch_size) / ms * 1e3, profile.steps(), settings.warm_up));
+  progress.announce(fmt::format("a step of {} images: {:.3f} ms, {:.0f} images/s; medians of {} steps, after {} of warm-up", recipe.batch_size, ms,
+                                static_cast<double>(recipe.batch_size) / ms * 1e3, profile.steps(), settings.warm_up));
   if (o.profile_trace.empty()) return;
   write_file(o.profile_trace, {profile.chrome_trace()});
   progress.say("trace saved to " + o.profile_trace);
 }
 
-int train(Sequential& network, const networks::Recipe& recipe, const Options& o, DType dtype, const Digits& digits, Device device,
+int train(Sequential& network, networks::Recipe& recipe, const Options& o, DType dtype, const Digits& digits, Device device,
           training::Progress& progress, Saved& saved) {
   training::Logs logs(o.log, o.log_steps);
-  training::Settings settings{o.epochs.value_or(recipe.epochs), o.batch_size.value_or(recipe.batch_size), o.lr.value_or(recipe.lr),
-                              !o.no_shuffle, o.no_augment ? Augmentation{} : recipe.augmentation, dtype, o.max_steps, o.graph, o.memory,
+  training::Settings settings{o.lr, !o.no_shuffle, dtype, o.max_steps, o.graph, o.memory,
                               [&](int epoch, std::int64_t steps) { save(network, o, progress, saved, steps, fmt::format("after epoch {}", epoch)); }};
   std::optional<Profile> profile;
-  if (o.profile) prepare(profile, network, settings, digits.train);
+  if (o.profile) prepare(profile, network, recipe, settings, digits.train);
   const ImageSet train_set = digits.train.to(device), test_set = digits.test.to(device);
   std::signal(SIGINT, on_interrupt);
   training::Result result;
@@ -248,7 +286,7 @@ int train(Sequential& network, const networks::Recipe& recipe, const Options& o,
     save_and_fail(error, network, o, progress, saved);
   }
   if (profile && (profile->steps() > 0 || result.outcome != training::Outcome::interrupted))
-    report(*profile, o, settings, result.steps, device, progress);
+    report(*profile, o, recipe, settings, result.steps, device, progress);
   if (o.memory) {
     const MemoryStats memory = memory_stats(device);
     progress.announce(fmt::format("memory of {}: peak {:.3f} MB, reserved {:.3f} MB", to_string(device), static_cast<double>(memory.peak) / 1e6,
@@ -267,10 +305,11 @@ int train(Sequential& network, const networks::Recipe& recipe, const Options& o,
 
 int run(const Options& o, Saved& saved) {
   if (o.list) {
-    for (const networks::Network& network : networks::all()) fmt::print("{:<16}{}\n", network.name, network.description);
+    list_networks();
     return 0;
   }
   const networks::Network& entry = networks::find(o.network);
+  networks::Recipe recipe = recipe_of(entry, o);
   (void)settings();  // throws for a bad $MICA_POLICY, $MICA_TF32, …
   if (o.threads) set_num_threads(*o.threads);
   manual_seed(o.seed);
@@ -296,7 +335,7 @@ int run(const Options& o, Saved& saved) {
   if (digits.is_mnist) progress.say("data: " + digits.description);
   else progress.announce("data: *** " + digits.description + " ***");
   progress.say(fmt::format("{} on {}, {}, seed {}", entry.name, place.description, o.dtype, o.seed));
-  if (!o.eval) return train(network, entry.recipe, o, dtype, digits, place.device, progress, saved);
+  if (!o.eval) return train(network, recipe, o, dtype, digits, place.device, progress, saved);
   std::signal(SIGINT, on_interrupt);
   const training::Score score = training::evaluate(network, digits.test.to(place.device), dtype, interrupted);
   if (interrupted) return 130;

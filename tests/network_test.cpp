@@ -1,7 +1,7 @@
-// gap-19k as a whole: ten training steps against PyTorch, and the same bits from the same seed.
+// Whole networks: their sizes, ten training steps against PyTorch, and the same bits from the same seed.
 #include "catch.h"
 #include "compare.h"
-#include "gap_19k.h"
+#include "take_steps.h"
 #include "project_file.h"
 
 #include <mica/core/allocator.h>
@@ -13,46 +13,75 @@
 
 #include <malloc.h>
 
+#include <algorithm>
 #include <fstream>
 #include <map>
+#include <set>
 
 using namespace mica;
 using namespace mica::test;
 
 namespace {
 
-// The tensors whose keys begin with prefix, without it.
-StateDict part(const Safetensors& file, const std::string& prefix) {
-  StateDict state;
-  for (const auto& [key, tensor] : file.tensors)
-    if (key.rfind(prefix, 0) == 0) state.emplace_back(key.substr(prefix.size()), tensor);
-  return state;
+// Biases that the norm behind takes away again. Their true gradients are zero, and Adam divides what rounding makes of them by its own size.
+std::set<std::string> biases_before_norms(Sequential& network) {
+  std::set<std::string> keys;
+  std::string before;
+  for (const Module* module : network.modules()) {
+    if (module->kind() == std::string("BatchNorm2d")) keys.insert(before + ".bias");
+    before = module->path();
+  }
+  return keys;
 }
 
 }  // namespace
 
-TEST_CASE("gap-19k: ten f64 steps equal PyTorch's losses and weights") {
-  const Safetensors file = load_safetensors(project_file("tests/pytorch/gap_19k.safetensors"));
-  const StateDict start = part(file, "start.");
-  const std::vector<double> losses = part(file, "losses")[0].second.to_vector<double>();
-  StepsTaken t = take_steps({}, &start);
-  for (std::size_t i = 0; i < 10; ++i) CHECK(std::abs(t.losses[i] - losses[i]) <= 1e-8 * losses[i]);
-  const StateDict end = part(file, "end.");
-  std::map<std::string, Tensor> expected(end.begin(), end.end());
-  REQUIRE(t.network.state_dict().size() == expected.size());
-  for (const auto& [key, tensor] : t.network.state_dict()) {
-    INFO(key);
-    CHECK(difference(tensor.detach(), expected.at(key)) < 1e-8);
-    if (key.find("weight") != std::string::npos) CHECK(difference(tensor.detach(), std::map(start.begin(), start.end()).at(key)) > 1e-4);
+TEST_CASE("the networks have their documents' numbers of parameters") {
+  const std::map<std::string, std::int64_t> documents{{"gap-19k", 19866},        {"bigkernel-10k", 10970}, {"dropout-6k", 6864}, {"gap-8k", 8008},
+                                                      {"rotate-7k", 7852},       {"transition-16k", 16034}, {"plain-6k", 6536},   {"norm-6k", 6704},
+                                                      {"skip-7k", 7820},         {"dense-19k", 19146},      {"dense-bn-19k", 19418}};
+  std::map<std::string, std::int64_t> have;
+  for (const networks::Network& network : networks::all()) have[network.name] = network.build().parameter_count();
+  CHECK(have == documents);
+}
+
+TEST_CASE("ten f64 steps of every network equal PyTorch's losses and weights") {
+  const Safetensors file = load_safetensors(project_file("tests/pytorch/networks.safetensors"));
+  const std::map<std::string, Tensor> pytorch(file.tensors.begin(), file.tensors.end());
+  for (const networks::Network& entry : networks::all()) {
+    INFO(entry.name);
+    const std::vector<double> losses = pytorch.at(entry.name + ".losses").to_vector<double>();
+    StepsTaken t = take_steps({.network = entry.name, .by_formula = true, .images_a_step = 4});
+    for (std::size_t i = 0; i < 10; ++i) CHECK(std::abs(t.losses[i] - losses[i]) <= 1e-8 * losses[i]);
+    const bool adam = entry.recipe.optimizer.starts_with("adam");
+    const std::set<std::string> idle = biases_before_norms(t.network);
+    Sequential start = entry.build();
+    start.to(DType::f64);
+    set_by_formula(start);
+    const StateDict before = start.state_dict(), after = t.network.state_dict();
+    REQUIRE(static_cast<std::ptrdiff_t>(after.size()) == std::count_if(pytorch.begin(), pytorch.end(), [&](const auto& kv) { return kv.first.starts_with(entry.name + ".end."); }));
+    for (std::size_t i = 0; i < after.size(); ++i) {
+      const auto& [key, tensor] = after[i];
+      INFO(key);
+      const double off = difference(tensor.detach(), pytorch.at(entry.name + ".end." + key));
+      CHECK(off < (adam && idle.count(key) ? 1e-6 : 1e-8));
+      if (key.ends_with("weight")) CHECK(difference(tensor.detach(), before[i].second.detach()) > 1e-4);
+    }
   }
 }
 
-TEST_CASE("gap-19k: the first two f32 losses equal PyTorch's f64 ones") {
-  const Safetensors file = load_safetensors(project_file("tests/pytorch/gap_19k.safetensors"));
-  const StateDict start = part(file, "start.");
-  const std::vector<double> losses = part(file, "losses")[0].second.to_vector<double>();
-  const StepsTaken t = take_steps({.dtype = DType::f32}, &start);
-  for (std::size_t i = 0; i < 2; ++i) CHECK(std::abs(t.losses[i] - losses[i]) < 1e-5 * losses[i]);
+// Two under SGD, but for gap-19k: an activation at 8e-7 is on the other side of ReLU in f32, and then gradients are others. One under Adam,
+// whose first step is as long for a gradient that is all rounding.
+TEST_CASE("the first f32 losses of every network equal PyTorch's f64 ones") {
+  const Safetensors file = load_safetensors(project_file("tests/pytorch/networks.safetensors"));
+  const std::map<std::string, Tensor> pytorch(file.tensors.begin(), file.tensors.end());
+  for (const networks::Network& entry : networks::all()) {
+    INFO(entry.name);
+    const std::vector<double> losses = pytorch.at(entry.name + ".losses").to_vector<double>();
+    const StepsTaken t = take_steps({.network = entry.name, .by_formula = true, .dtype = DType::f32, .images_a_step = 4, .steps = 2});
+    const bool sgd = entry.recipe.optimizer.starts_with("sgd");
+    for (std::size_t i = 0; i < (sgd && entry.name != "gap-19k" ? 2 : 1); ++i) CHECK(std::abs(t.losses[i] - losses[i]) < 2e-6 * losses[i]);
+  }
 }
 
 TEST_CASE("gap-19k: the same seed gives the same bits, another seed others") {
@@ -90,7 +119,7 @@ TEST_CASE("gap-19k: a profile counts 29.16 MFLOP an image") {
 TEST_CASE("gap-19k: from the second step on, training asks the system for no memory, and needs less than 400 MB") {
   const networks::Network& entry = networks::find("gap-19k");
   Sequential network = entry.build();
-  const auto optimizer = entry.recipe.optimizer(network.parameters(), entry.recipe.lr);
+  const auto optimizer = training::make_optimizer(entry.recipe.optimizer, network.parameters());
   const auto [wide_images, labels] = batch(0, 128);
   const Tensor images = wide_images.to(DType::f32), target = labels;
   const auto step = [&] {

@@ -1,7 +1,8 @@
 // The training loop with network and data on a CUDA device.
+#include "../examples/training/choices.h"
 #include "../examples/training/trainer.h"
 #include "compare.h"
-#include "gap_19k.h"
+#include "take_steps.h"
 #include "no_device.h"
 #include "scratch_folder.h"
 
@@ -43,7 +44,15 @@ std::vector<std::string> rows(const std::filesystem::path& log) {
   return all;
 }
 
-Trained train(Device device, const training::Settings& settings, std::optional<std::chrono::milliseconds> progress_every = {}) {
+// gap-19k's, of a few images.
+networks::Recipe recipe_of(std::int64_t epochs, std::int64_t batch_size, bool augmented = false) {
+  networks::Recipe recipe = networks::find("gap-19k").recipe;
+  recipe.epochs = epochs, recipe.batch_size = batch_size;
+  if (!augmented) recipe.augmentation = {};
+  return recipe;
+}
+
+Trained train(Device device, const networks::Recipe& recipe, const training::Settings& settings, std::optional<std::chrono::milliseconds> progress_every = {}) {
   const ScratchFolder folder;
   const networks::Network& entry = networks::find("gap-19k");
   manual_seed(3);
@@ -54,7 +63,7 @@ Trained train(Device device, const training::Settings& settings, std::optional<s
   training::Logs logs(folder.path / "epochs", folder.path / "steps");
   const ImageSet train_set = draw_digits(11, "train").to(device), test_set = draw_digits(6, "test").to(device);
   Trained trained;
-  trained.result = training::train(network, entry.recipe, settings, train_set, test_set, progress, logs, false);
+  trained.result = training::train(network, recipe, settings, train_set, test_set, progress, logs, false);
   for (const std::string& row : rows(folder.path / "steps")) trained.losses.push_back(std::stod(row.substr(row.find(',') + 1)));
   if (trained.result.epochs == 0) return trained;
   for (std::string& row : rows(folder.path / "epochs")) {
@@ -69,9 +78,9 @@ Trained train(Device device, const training::Settings& settings, std::optional<s
 
 TEST_CASE("two epochs of gap-19k on CUDA equal the CPU's, shuffled, augmented, with dropout", "[cuda][training]") {
   if (no_device()) return;
-  const training::Settings settings{.epochs = 2, .batch_size = 4, .lr = 0.05, .augmentation = networks::find("gap-19k").recipe.augmentation,
-                                    .dtype = DType::f64, .max_steps = {}};
-  const Trained here = train(Device::cpu(), settings), there = train(Device::cuda(), settings);
+  const training::Settings settings{.dtype = DType::f64, .max_steps = {}};
+  const networks::Recipe recipe = recipe_of(2, 4, true);
+  const Trained here = train(Device::cpu(), recipe, settings), there = train(Device::cuda(), recipe, settings);
   REQUIRE(here.losses.size() == 6);
   REQUIRE(there.losses.size() == 6);
   for (std::size_t k = 0; k < 6; ++k) CHECK(there.losses[k] == Approx(here.losses[k]).epsilon(1e-10));
@@ -82,22 +91,21 @@ TEST_CASE("two epochs of gap-19k on CUDA equal the CPU's, shuffled, augmented, w
 
 TEST_CASE("training by captured steps logs what eager training does, to the bit", "[cuda][training]") {
   if (no_device()) return;
-  training::Settings settings{.epochs = 2, .batch_size = 4, .lr = 0.05, .augmentation = networks::find("gap-19k").recipe.augmentation,
-                              .dtype = DType::f32, .max_steps = {}};
-  const Trained eager = train(Device::cuda(), settings);
+  training::Settings settings{.max_steps = {}};
+  const networks::Recipe recipe = recipe_of(2, 4, true);
+  const Trained eager = train(Device::cuda(), recipe, settings);
   REQUIRE(eager.losses.size() == 6);
   settings.steps_per_graph = 2;  // a graph, and one step beside it, in each epoch
-  const Trained graph = train(Device::cuda(), settings);
+  const Trained graph = train(Device::cuda(), recipe, settings);
   CHECK(graph.losses == eager.losses);
   CHECK(graph.epochs == eager.epochs);
   settings.max_steps = 3;
-  CHECK(train(Device::cuda(), settings).losses == std::vector<double>(eager.losses.begin(), eager.losses.begin() + 3));
+  CHECK(train(Device::cuda(), recipe, settings).losses == std::vector<double>(eager.losses.begin(), eager.losses.begin() + 3));
 }
 
 TEST_CASE("training that stops between two reads logs every step", "[cuda][training]") {
   if (no_device()) return;
-  const training::Settings settings{.epochs = 9, .batch_size = 4, .lr = 0.05, .augmentation = {}, .dtype = DType::f32, .max_steps = 4};
-  const Trained there = train(Device::cuda(), settings);
+  const Trained there = train(Device::cuda(), recipe_of(9, 4), {.max_steps = 4});
   CHECK(there.result.outcome == training::Outcome::stopped_at_max_steps);
   CHECK(there.losses.size() == 4);
 }
@@ -108,7 +116,7 @@ TEST_CASE("a step on CUDA waits for nothing", "[cuda][training]") {
   const networks::Network& entry = networks::find("gap-19k");
   Sequential network = entry.build();
   network.to(Device::cuda());
-  const auto optimizer = entry.recipe.optimizer(network.parameters(), 0.1);
+  const auto optimizer = training::make_optimizer(entry.recipe.optimizer, network.parameters());
   BatchLoader loader(set, {.batch_size = 4, .augmentation = entry.recipe.augmentation});
   const Tensor classes = Tensor::from<std::int64_t>({7}, {1}).to(Device::cuda());
   // From here on, whoever waits for the device first throws.
@@ -208,10 +216,9 @@ TEST_CASE("gap-19k: f32 steps as a graph have the bits of eager ones, by our own
 
 TEST_CASE("an epoch of captured steps reads nothing before its end, however many they are", "[cuda][training]") {
   const auto reads = [](std::int64_t batch_size) {
-    training::Settings settings{.epochs = 1, .batch_size = batch_size, .lr = 0.05, .augmentation = {}, .dtype = DType::f32, .max_steps = {}};
-    settings.steps_per_graph = 1;
+    const training::Settings settings{.max_steps = {}, .steps_per_graph = 1};
     const int before = emulator::submitted(emulator::reading);
-    train(Device::cuda(), settings, std::chrono::milliseconds(0));  // whose progress is always due
+    train(Device::cuda(), recipe_of(1, batch_size), settings, std::chrono::milliseconds(0));  // whose progress is always due
     return emulator::submitted(emulator::reading) - before;
   };
   CHECK(reads(2) == reads(5));

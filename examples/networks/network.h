@@ -3,26 +3,29 @@
 
 #include <mica/data/image_set.h>
 #include <mica/layers/sequential.h>
-#include <mica/optim/schedule.h>
 
 #include <functional>
-#include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace mica::networks {
 
+// Trains by cross-entropy, of logits or of log-probabilities alike: their log-softmax is themselves.
 struct Recipe {
   std::int64_t epochs, batch_size;
-  double lr;
-  Augmentation augmentation;  // of training images
-  std::function<std::unique_ptr<Optimizer>(const std::vector<Tensor>& parameters, double lr)> optimizer;
-  std::function<std::unique_ptr<Schedule>(Optimizer&)> schedule;  // stepped after each epoch
+  std::string optimizer, schedule;  // as --optimizer and --scheduler take them (training/choices.h)
+  double clip_norm = 0;             // of all gradients together; 0: they are not clipped
+  Augmentation augmentation = {};   // of training images
 };
 
 struct Network {
   std::string name, description;
-  std::function<Sequential()> build;  // (N, 1, 28, 28) → log-probabilities (N, 10); draws its weights
+  std::function<Sequential()> build;  // (N, 1, 28, 28) → logits or log-probabilities (N, 10); draws its weights
   Recipe recipe;
+  std::vector<std::string> other_schedules = {};  // that its document has too
+  double document;                                // the best test accuracy in its document, in %
+  double target;                                  // ours, within the recipe's epochs: the median of five seeds
 };
 
 // Every network, in the order in which --list prints them.

@@ -3,6 +3,7 @@
 #include <mica/core/error.h>
 #include <mica/core/ops/loss.h>
 #include <mica/core/scope.h>
+#include <mica/optim/clip.h>
 
 #include <algorithm>
 
@@ -13,21 +14,23 @@ namespace {
 Tensor loss_of(const Tensor& y, const Tensor& labels) {
   static const Scope::Name name = std::make_shared<const std::string>("loss");
   const Scope scope(name);
-  return nll_loss(y, labels);
+  return cross_entropy(y, labels);
 }
 
 }  // namespace
 
-Steps::Steps(Sequential& network, Optimizer& optimizer, Device device, int steps_per_graph) : network_(network), optimizer_(optimizer) {
-  if (steps_per_graph == 0) return;
+Steps::Steps(Sequential& network, Optimizer& optimizer, const Options& options, Device device)
+    : network_(network), optimizer_(optimizer), parameters_(network.parameters()), clip_norm_(options.clip_norm) {
+  if (options.per_graph == 0) return;
   graph_.emplace(device);
-  batches_.resize(static_cast<std::size_t>(steps_per_graph));
+  batches_.resize(static_cast<std::size_t>(options.per_graph));
 }
 
 StepResult Steps::step(const Batch& batch) {
   optimizer_.zero_grad();
   const Tensor y = network_(batch.images), loss = loss_of(y, batch.labels);
   loss.backward();
+  if (clip_norm_ > 0) clip_grad_norm_(parameters_, clip_norm_);
   optimizer_.step();
   return {loss.detach(), count_correct(y, batch.labels), batch.labels.numel()};
 }

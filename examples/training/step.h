@@ -19,8 +19,11 @@ struct StepResult {
 
 class Steps {
  public:
-  // On the network's device. steps_per_graph: 0 for no graph, else throws DeviceError unless that is a CUDA device.
-  Steps(Sequential& network, Optimizer& optimizer, Device device, int steps_per_graph);
+  struct Options {
+    double clip_norm = 0;     // of all gradients together; 0: they are not clipped
+    int per_graph = 0;        // 0: no graph; else throws DeviceError unless the device is a CUDA device
+  };
+  Steps(Sequential& network, Optimizer& optimizer, const Options& options, Device device);  // the network's device
 
   // Does the loader's next steps: one, or as many as a graph has, but `most` ≥ 1 at most. Empty where the epoch is over. The
   // tensors hold these values until the next call.
@@ -33,6 +36,8 @@ class Steps {
 
   Sequential& network_;
   Optimizer& optimizer_;
+  std::vector<Tensor> parameters_;
+  double clip_norm_;
   std::optional<CudaGraph> graph_;
   std::vector<Batch> batches_;        // a graph's, always in the same memory
   std::vector<StepResult> captured_;  // what a replay leaves

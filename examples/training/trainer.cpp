@@ -1,3 +1,4 @@
+#include "choices.h"
 #include "step.h"
 #include "trainer.h"
 
@@ -70,24 +71,25 @@ Score evaluate(Sequential& network, const ImageSet& set, DType dtype, const std:
   Tally tally(loader.batches(), dtype, set.images.device());
   for (Batch batch; !interrupted && loader.next(batch);) {
     const Tensor y = network(batch.images);
-    tally.add({nll_loss(y, batch.labels), count_correct(y, batch.labels), batch.labels.numel()});
+    tally.add({cross_entropy(y, batch.labels), count_correct(y, batch.labels), batch.labels.numel()});
   }
   return tally.read([](double) {});
 }
 
 Result train(Sequential& network, const networks::Recipe& recipe, const Settings& settings, const ImageSet& train_set,
              const ImageSet& test_set, Progress& progress, Logs& logs, const std::atomic<bool>& interrupted) {
-  const auto optimizer = recipe.optimizer(network.parameters(), settings.lr);
-  const auto schedule = recipe.schedule(*optimizer);
-  BatchLoader loader(train_set, {.batch_size = settings.batch_size, .shuffle = settings.shuffle,
-                                 .augmentation = settings.augmentation, .dtype = settings.dtype});
-  const double all_images = static_cast<double>(settings.epochs * train_set.size());
+  const std::vector<Tensor> parameters = network.parameters();
+  const auto optimizer = make_optimizer(recipe.optimizer, parameters, settings.lr);
+  const auto schedule = make_schedule(recipe.schedule, *optimizer);
+  BatchLoader loader(train_set, {.batch_size = recipe.batch_size, .shuffle = settings.shuffle,
+                                 .augmentation = recipe.augmentation, .dtype = settings.dtype});
+  const double all_images = static_cast<double>(recipe.epochs * train_set.size());
   const auto run_start = Clock::now();
   Result result;
   std::int64_t logged = 0;  // steps
-  Steps steps(network, *optimizer, train_set.images.device(), settings.steps_per_graph);
+  Steps steps(network, *optimizer, {recipe.clip_norm, settings.steps_per_graph}, train_set.images.device());
   network.train();
-  for (int epoch = 1; epoch <= settings.epochs; ++epoch) {
+  for (int epoch = 1; epoch <= recipe.epochs; ++epoch) {
     const auto epoch_start = Clock::now();
     const double lr = optimizer->lr();
     Tally tally(loader.batches(), settings.dtype, train_set.images.device());
@@ -119,20 +121,20 @@ Result train(Sequential& network, const networks::Recipe& recipe, const Settings
         }
         const double seen = static_cast<double>((epoch - 1) * train_set.size() + tally.images());
         const double left = seconds_since(run_start) * (all_images / seen - 1);
-        progress.update(fmt::format("epoch {}/{}  {:3.0f} %  {:.0f} images/s  {}{} left", epoch, settings.epochs,
+        progress.update(fmt::format("epoch {}/{}  {:3.0f} %  {:.0f} images/s  {}{} left", epoch, recipe.epochs,
                                     100.0 * static_cast<double>(tally.images()) / static_cast<double>(train_set.size()),
                                     static_cast<double>(tally.images()) / seconds_since(epoch_start), so_far, minutes(left)));
       }
     }
     const Score train_score = read();
     const double seconds = seconds_since(epoch_start);
-    schedule->step();
     const Score test_score = evaluate(network, test_set, settings.dtype, interrupted);
     if (interrupted) {
       result.outcome = Outcome::interrupted;
       logs.flush();
       return result;
     }
+    schedule->step(test_score.loss);
     result.epochs = epoch;
     result.last_accuracy = test_score.accuracy;
     if (result.best_epoch == 0 || test_score.accuracy > result.best_accuracy) {
@@ -144,7 +146,7 @@ Result train(Sequential& network, const networks::Recipe& recipe, const Settings
     logs.flush();
     progress.say(fmt::format("epoch {}/{}  train loss {:.4f} accuracy {:.2f} %  test loss {:.4f} accuracy {:.2f} %  best {:.2f} %  "
                              "lr {:g}  {:.1f} s  {:.0f} images/s",
-                             epoch, settings.epochs, train_score.loss, train_score.accuracy, test_score.loss, test_score.accuracy,
+                             epoch, recipe.epochs, train_score.loss, train_score.accuracy, test_score.loss, test_score.accuracy,
                              result.best_accuracy, lr, seconds, speed));
     if (settings.after_epoch) settings.after_epoch(epoch, result.steps);
   }

@@ -20,11 +20,9 @@ struct Score {
   double accuracy = 0;  // %
 };
 
-struct Settings {
-  std::int64_t epochs, batch_size;
-  double lr;
+struct Settings {  // beside the recipe
+  std::optional<double> lr = {};  // in place of the recipe's
   bool shuffle = true;
-  Augmentation augmentation;
   DType dtype = DType::f32;
   std::optional<std::int64_t> max_steps;  // then stop, without evaluation
   int steps_per_graph = 0;                // 0: steps are not captured; else CUDA only

@@ -61,7 +61,7 @@ class Pack(Folder):
         names = {p.name for p in (home / "lib").iterdir()}
         self.assertLessEqual({"libnear.so", "libfar.so"}, names)
         self.assertFalse([name for name in names if name.startswith(("libc.so", "libm.so", "ld-linux"))])
-        for name in ("gpu-check", "gpu_check/main.py", "about.json", "README.md", "LICENSE", "files/tests/pytorch/gap_19k.safetensors", "files/benchmarks/ops.json",
+        for name in ("gpu-check", "gpu_check/main.py", "about.json", "README.md", "LICENSE", "files/tests/pytorch/networks.safetensors", "files/benchmarks/ops.json",
                      "files/tests/emulator_test/cudnn_answers.txt", "files/benchmarks/step_pytorch.py"):
             self.assertTrue((home / name).is_file(), name)
         self.assertEqual(home.name, "mica-gpu-" + json.loads((home / "about.json").read_text())["commit"])

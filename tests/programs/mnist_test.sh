@@ -37,7 +37,29 @@ check "stops after 3 steps" '[ $status = 0 ] && [ "$(wc -l <steps.csv)" = 4 ] &&
 run --summary
 check "summary" '[ $status = 0 ] && grep -q "Parameters: 19,866" out'
 run --list
-check "list" '[ $status = 0 ] && grep -q "^gap-19k" out'
+check "list" '[ $status = 0 ] && [ "$(wc -l <out)" = 12 ] && grep -qE "^gap-19k +19,866 +19 +512  sgd lr=0.05 momentum=0.9 +step step_size=10 gamma=0.1 +crop 22 p 0.1, rotation 15 +99.50 %$" out'
+for network in $("$program" --list | sed 1d | cut -d" " -f1); do
+  run --network $network --data set --max-steps 2 --batch-size 8
+  check "$network trains" '[ $status = 0 ] && grep -q "stopped after 2 steps" out'
+done
+
+# ---- recipes by options ----
+run --data set --max-steps 3 --optimizer "sgd lr=0.05 momentum=0.9" --scheduler "step step_size=10" --log-steps steps.csv --batch-size 128
+check "the recipe's own optimizer by name: the same steps" 'cmp -s <(head -4 first.csv) steps.csv'
+run --data set --max-steps 3 --optimizer "adam lr=0.01 beta1=0.8" --lr 0.002 --batch-size 128 --log-steps steps.csv
+check "another optimizer, and --lr before its own" '[ $status = 0 ] && grep -q "^2,.*,0.002$" steps.csv && ! cmp -s <(head -4 first.csv) steps.csv'
+run --data set --epochs 3 --batch-size 128 --scheduler "step step_size=1 gamma=0.5" --log log.csv
+check "another schedule" '[ $status = 0 ] && [ "$(sed 1d log.csv | cut -d, -f7 | tr "\n" " ")" = "0.05 0.025 0.0125 " ]'
+fails 1 "mnist: optimizer 'sgdd': expected adam, sgd; did you mean sgd?" --optimizer sgdd
+fails 1 "mnist: optimizer 'sgd momentun=0.9': sgd has no option momentun; expected lr, momentum, dampening, weight_decay, nesterov; did you mean momentum?" --optimizer "sgd momentun=0.9"
+fails 1 "mnist: optimizer 'sgd momentum': expected option=value after the name, got 'momentum'" --optimizer "sgd momentum"
+fails 1 "mnist: optimizer 'sgd lr=fast': expected a number for lr, got 'fast'" --optimizer "sgd lr=fast"
+fails 1 "mnist: optimizer 'sgd lr=1 lr=2': lr is given twice" --optimizer "sgd lr=1 lr=2"
+fails 1 "mnist: optimizer 'sgd nesterov=1': expected true or false for nesterov, got '1'" --optimizer "sgd nesterov=1"
+fails 1 "Sgd: " --optimizer "sgd nesterov=true"
+fails 1 "mnist: scheduler 'step': step needs step_size=VALUE" --scheduler step
+fails 1 "mnist: scheduler 'step step_size=1.5': expected a whole number for step_size, got '1.5'" --scheduler "step step_size=1.5"
+fails 1 "mnist: scheduler 'constant gamma=1': constant has no option gamma; it has none" --scheduler "constant gamma=1"
 run --help
 check "help" '[ $status = 0 ] && grep -q -- --max-steps out'
 

@@ -10,7 +10,7 @@ OMP_NUM_THREADS=1 MICA_DATA="$folder/none" http_proxy=http://127.0.0.1:9 https_p
 {
   echo "nvtx: BatchLoader"
   echo "nvtx: Sequential"
-  layers="conv1 norm1 conv2 norm2 conv3 norm3 conv4 norm4 conv5 pool conv6 norm5 conv7 norm6 conv8 norm7 gap flatten fc log_softmax"
+  layers="conv1 norm1 conv2 norm2 conv3 norm3 conv4 norm4 conv5 pool1 conv6 norm5 conv7 norm6 conv8 norm7 gap flatten fc log_softmax"
   for layer in $layers; do echo "nvtx:   $layer"; done
   echo "nvtx: loss"
   echo "nvtx: loss backward"

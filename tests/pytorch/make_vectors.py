@@ -4,7 +4,7 @@
 
 ops.safetensors      PyTorch's answers to the cases of tests/ops/case_table.h, which build/release/tests/op_runner writes
                      out. Metadata: case id → the case's line; tensors as tests/ops/case_file.h has answers.
-gap_19k.safetensors  ten SGD steps of gap-19k in f64 without dropout: start.<key>, end.<key>, losses.
+networks.safetensors ten steps of every network by its recipe's optimizer, in f64 without dropout: <network>.losses, <network>.end.<key>.
 transforms.safetensors   torchvision's rotation and crop + resize of one image.
 sgd.safetensors      parameters after each of five steps of torch.optim.SGD.
 adam.safetensors     the same of torch.optim.Adam: <case>.<parameter>.start, .gradients, .after; a NaN gradient stands for none.
@@ -15,18 +15,14 @@ initialize.safetensors   <case>: the bound or the deviation that torch.nn.init g
 import json
 import pathlib
 import subprocess
-import sys
 import tempfile
 
 import torch
-import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+import networks
 import oracle
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "benchmarks"))
-from step_pytorch import gap_19k  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
 OP_RUNNER = HERE.parents[1] / "build/release/tests/op_runner"
@@ -58,37 +54,12 @@ def batch(step, size):
 
 
 def network_steps():
-    torch.manual_seed(3)
-    net = gap_19k()
-    for module in net.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0
-    names, convs, norms = {}, 0, 0
-    for index, module in enumerate(net):
-        if isinstance(module, torch.nn.Conv2d):
-            convs += 1
-            names[str(index)] = f"conv{convs}"
-        elif isinstance(module, torch.nn.BatchNorm2d):
-            norms += 1
-            names[str(index)] = f"norm{norms}"
-        elif isinstance(module, torch.nn.Linear):
-            names[str(index)] = "fc"
-
-    def state(prefix):
-        return {f"{prefix}.{names[key.split('.')[0]]}.{key.split('.')[1]}": value.clone() for key, value in net.state_dict().items()}
-
-    tensors = state("start")  # f32
-    net.double()
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
-    losses = []
-    for step in range(10):
-        images, labels = batch(step, 16)
-        optimizer.zero_grad()
-        loss = F.nll_loss(net(images), labels)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    save_file({**tensors, **state("end"), "losses": torch.tensor(losses, dtype=torch.float64)}, HERE / "gap_19k.safetensors")
+    tensors = {}
+    for name in networks.NETWORKS:
+        losses, state = networks.train(name, 10, lambda step: batch(step, 4))
+        tensors[f"{name}.losses"] = losses
+        tensors.update({f"{name}.end.{key}": value for key, value in state.items()})
+    save_file(tensors, HERE / "networks.safetensors")
 
 
 def transforms():

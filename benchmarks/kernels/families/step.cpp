@@ -1,6 +1,7 @@
 // A whole training step of gap-19k, forward, backward and update, on random images that stay where they are.
 #include "../../../examples/ceilings/clock.h"
 #include "../../../examples/networks/network.h"
+#include "../../../examples/training/choices.h"
 #include "../families.h"
 
 #include <mica/core/cuda_graph.h>
@@ -24,7 +25,7 @@ class Training {
         if (auto* layer = dynamic_cast<Dropout*>(module)) layer->set_p(0);
     network_.to(dtype);
     network_.to(device);
-    optimizer_ = networks::find("gap-19k").recipe.optimizer(network_.parameters(), 0.05);
+    optimizer_ = training::make_optimizer(networks::find("gap-19k").recipe.optimizer, network_.parameters());
     Tensor images = Tensor::empty({n, 1, 28, 28});
     uniform_(images, -1.7, 1.7, random_key("benchmark"));
     images_ = images.to(dtype).to(device);

@@ -1,0 +1,43 @@
+// transition-16k: "MNIST Digit Classification with PyTorch". Blocks of convolution, batch norm, ReLU and dropout, and a transition to fewer
+// channels after pooling.
+#pragma once
+
+#include "builder.h"
+#include "network.h"
+
+namespace mica::networks {
+
+inline Sequential build_transition_16k() {
+  Builder b;  // input                                    1×28×28
+  const auto block = [&](std::int64_t in, std::int64_t out) { b.conv(in, out, 3, {}).norm(out).relu().dropout(0.05); };
+  block(1, 16);                                        // 16×26×26
+  block(16, 16);                                       // 16×24×24
+  block(16, 32);                                       // 32×22×22
+  b.pool().conv(32, 8, 1, {}).relu();                  //  8×11×11
+  block(8, 16);                                        // 16×9×9
+  block(16, 16);                                       // 16×7×7
+  b.conv(16, 32, 3, {}).relu();                        // 32×5×5
+  b.gap().flatten().linear(32, 10).log_softmax();      // 10
+  Sequential net = b.take();
+  for (Module* module : net.modules()) {
+    if (auto* conv = dynamic_cast<Conv2d*>(module)) {
+      kaiming_normal_(conv->weight, {.mode = FanMode::fan_out, .nonlinearity = Nonlinearity::relu});
+      constant_(conv->bias, 0);
+    } else if (auto* fc = dynamic_cast<Linear*>(module)) {
+      normal_(fc->weight, 0, 0.01);
+      constant_(fc->bias, 0);
+    }
+  }
+  return net;
+}
+
+inline Network transition_16k() {
+  return {.name = "transition-16k",
+          .description = "a transition to fewer channels, weights drawn by He's rule",
+          .build = build_transition_16k,
+          .recipe = {.epochs = 20, .batch_size = 128, .optimizer = "adam lr=0.001", .schedule = "plateau factor=0.1 patience=2", .clip_norm = 5},
+          .document = 99.41,
+          .target = 99.41};
+}
+
+}  // namespace mica::networks

@@ -1,0 +1,145 @@
+#include "choices.h"
+
+#include <mica/core/error.h>
+#include <mica/core/nearest.h>
+#include <mica/optim/adam.h>
+#include <mica/optim/sgd.h>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <charconv>
+#include <functional>
+#include <map>
+#include <sstream>
+
+namespace mica::training {
+namespace {
+
+// "name option=value …", from which options are taken one by one.
+class Choice {
+ public:
+  Choice(const char* kind, const std::string& text) : text_(fmt::format("{} '{}'", kind, text)) {
+    std::istringstream words(text);
+    words >> name;
+    for (std::string word; words >> word;) {
+      const std::size_t equals = word.find('=');
+      if (equals == std::string::npos || equals == 0) fail(fmt::format("expected option=value after the name, got '{}'", word));
+      if (!given_.emplace(word.substr(0, equals), word.substr(equals + 1)).second) fail(word.substr(0, equals) + " is given twice");
+    }
+  }
+
+  // Into value, which stays as it is where the option is not given; then `required` says so.
+  template <class T> void take(const char* option, T& value, bool required = false) {
+    options_.emplace_back(option);
+    const auto found = given_.extract(option);
+    if (!found.empty()) parse(option, found.mapped(), value);
+    else if (required) fail(fmt::format("{} needs {}=VALUE", name, option));
+  }
+  // What is left means nothing.
+  void finish() const {
+    if (!given_.empty())
+      fail(fmt::format("{} has no option {}; {}", name, given_.begin()->first, options_.empty() ? "it has none" : said(given_.begin()->first, options_)));
+  }
+  [[noreturn]] void fail(const std::string& why) const { throw Error(text_ + ": " + why); }
+
+  static std::string said(const std::string& wrong, const std::vector<std::string>& right) {
+    const std::string nearest = nearest_name(wrong, right);
+    return fmt::format("expected {}{}", fmt::join(right, ", "), nearest.empty() ? "" : "; did you mean " + nearest + "?");
+  }
+
+  std::string name;
+
+ private:
+  void parse(const char* option, const std::string& text, bool& value) const {
+    if (text != "true" && text != "false") fail(fmt::format("expected true or false for {}, got '{}'", option, text));
+    value = text == "true";
+  }
+  template <class T> void parse(const char* option, const std::string& text, T& value) const {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size())
+      fail(fmt::format("expected a {}number for {}, got '{}'", std::is_integral_v<T> ? "whole " : "", option, text));
+  }
+
+  std::string text_;
+  std::map<std::string, std::string> given_;
+  std::vector<std::string> options_;  // that were asked for
+};
+
+template <class Made, class... Given>
+using Makers = std::map<std::string, std::function<std::unique_ptr<Made>(Choice&, Given...)>>;
+
+template <class Made, class... Given>
+std::unique_ptr<Made> make(const Makers<Made, Given...>& makers, Choice choice, Given... given) {
+  const auto maker = makers.find(choice.name);
+  if (maker == makers.end()) {
+    std::vector<std::string> names;
+    for (const auto& [name, function] : makers) names.push_back(name);
+    choice.fail(Choice::said(choice.name, names));
+  }
+  std::unique_ptr<Made> made = maker->second(choice, given...);
+  choice.finish();
+  return made;
+}
+
+using Parameters = std::vector<Tensor>;
+
+// A new optimizer is a line here, and its options.
+const Makers<Optimizer, const Parameters&>& optimizers() {
+  static const Makers<Optimizer, const Parameters&> makers{
+      {"adam",
+       [](Choice& c, const Parameters& parameters) {
+         AdamOptions o;
+         c.take("lr", o.lr), c.take("beta1", o.betas[0]), c.take("beta2", o.betas[1]), c.take("eps", o.eps), c.take("weight_decay", o.weight_decay);
+         return std::make_unique<Adam>(parameters, o);
+       }},
+      {"sgd",
+       [](Choice& c, const Parameters& parameters) {
+         SgdOptions o;
+         c.take("lr", o.lr), c.take("momentum", o.momentum), c.take("dampening", o.dampening), c.take("weight_decay", o.weight_decay);
+         c.take("nesterov", o.nesterov);
+         return std::make_unique<Sgd>(parameters, o);
+       }},
+  };
+  return makers;
+}
+
+// The rate stays as it is.
+class Constant : public Schedule {
+  void update(std::optional<double>) override {}
+};
+
+const Makers<Schedule, Optimizer&>& schedules() {
+  static const Makers<Schedule, Optimizer&> makers{
+      {"constant", [](Choice&, Optimizer&) { return std::make_unique<Constant>(); }},
+      {"plateau",
+       [](Choice& c, Optimizer& optimizer) {
+         PlateauOptions o;
+         c.take("factor", o.factor), c.take("patience", o.patience), c.take("threshold", o.threshold), c.take("cooldown", o.cooldown);
+         c.take("min_lr", o.min_lr[0]), c.take("eps", o.eps);
+         return std::make_unique<ReduceLROnPlateau>(optimizer, o);
+       }},
+      {"step",
+       [](Choice& c, Optimizer& optimizer) {
+         std::int64_t step_size = 0;
+         double gamma = 0.1;
+         c.take("step_size", step_size, true), c.take("gamma", gamma);
+         return std::make_unique<StepLR>(optimizer, step_size, gamma);
+       }},
+  };
+  return makers;
+}
+
+}  // namespace
+
+std::unique_ptr<Optimizer> make_optimizer(const std::string& text, const std::vector<Tensor>& parameters, std::optional<double> lr) {
+  auto optimizer = make<Optimizer, const Parameters&>(optimizers(), Choice("optimizer", text), parameters);
+  if (lr) optimizer->set_lr(0, *lr);
+  return optimizer;
+}
+
+std::unique_ptr<Schedule> make_schedule(const std::string& text, Optimizer& optimizer) {
+  return make<Schedule, Optimizer&>(schedules(), Choice("scheduler", text), optimizer);
+}
+
+}  // namespace mica::training
