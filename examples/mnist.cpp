@@ -38,7 +38,7 @@ struct Options {
   std::optional<int> threads;
   std::uint64_t seed = 0;
   int graph = 0;
-  bool no_shuffle = false, no_augment = false, summary = false, memory = false, profile = false, list = false, eval = false, quiet = false;
+  bool no_shuffle = false, no_augment = false, summary = false, memory = false, profile = false, list = false, eval = false, confusion = false, quiet = false;
   std::string weights, save, log, log_steps, profile_trace;
 };
 
@@ -99,6 +99,7 @@ void declare(CLI::App& app, Options& o) {
   app.add_flag("--summary", o.summary, "print the network's layers and stop");
   app.add_flag("--list", o.list, "print all networks and stop");
   auto* eval = app.add_flag("--eval", o.eval, "evaluate on the test set instead of training")->excludes(log)->excludes(log_steps);
+  app.add_flag("--confusion", o.confusion, "and print which digits are taken for which, with recall, precision and F1 of each")->needs(eval);
   app.add_flag("--memory", o.memory, "report what a training step keeps in memory, by layer")->excludes(eval);
   auto* profile = app.add_flag("--profile", o.profile,
                                fmt::format("train for --max-steps, {} by default, and tell where a step's time goes, by layer", profiled_steps));
@@ -337,9 +338,14 @@ int run(const Options& o, Saved& saved) {
   progress.say(fmt::format("{} on {}, {}, seed {}", entry.name, place.description, o.dtype, o.seed));
   if (!o.eval) return train(network, recipe, o, dtype, digits, place.device, progress, saved);
   std::signal(SIGINT, on_interrupt);
-  const training::Score score = training::evaluate(network, digits.test.to(place.device), dtype, interrupted);
+  Metrics metrics(10, place.device);
+  const training::Score score = training::evaluate(network, digits.test.to(place.device), dtype, interrupted, &metrics);
   if (interrupted) return 130;
   progress.announce(fmt::format("test accuracy ({}): {:.2f} %, loss {:.6f}", digits.is_mnist ? "MNIST" : "not MNIST", score.accuracy, score.loss));
+  if (o.confusion) {
+    const Metrics::Values values = metrics.read();
+    progress.announce(fmt::format("{}among the first {} answers: {:.2f} %", values.table(), values.top_k, 100 * values.top_k_accuracy));
+  }
   save(network, o, progress, saved, 0, "as evaluated");
   return 0;
 }

@@ -29,8 +29,4 @@ void nll_loss_backward(Cpu& cpu, const NllDims& d, const i64* target, const T* w
 template <class T>
 void nll_loss_backward(Cuda& cuda, const NllDims& d, const i64* target, const T* weight, const double* total_weight, const T* gloss, T* gy);
 
-// *correct = how many rows of y (n×classes) have their first largest value at target[n].
-template <class T> void count_correct(Cpu& cpu, i64 n, i64 classes, const T* y, const i64* target, i64* correct);
-template <class T> void count_correct(Cuda& cuda, i64 n, i64 classes, const T* y, const i64* target, i64* correct);
-
 }  // namespace mica::kernels

@@ -3,6 +3,7 @@
 #include <mica/core/error.h>
 #include <mica/core/ops/elementwise.h>
 #include <mica/core/ops/loss.h>
+#include <mica/kernels/answers.h>
 #include <mica/core/ops/reduce.h>
 #include <mica/core/range.h>
 #include <mica/kernels/cross_entropy.h>
@@ -132,14 +133,15 @@ Tensor cross_entropy(const Tensor& scores, const Tensor& target, const CrossEntr
   return cross_entropy_of_classes(scores, target, o.weight, d, o.label_smoothing);
 }
 
-Tensor count_correct(const Tensor& scores, const Tensor& target) {
+Tensor count_correct(const Tensor& scores, const Tensor& target, std::int64_t k) {
   check("count_correct", scores, target, {}, -1);
   if (scores.rank() != 2)
     throw ShapeError(fmt::format("count_correct: expected scores of shape (N, classes), got {}", to_string(scores.shape())));
+  if (k < 1) throw Error(fmt::format("count_correct: expected k of 1 or more, got {}", k));
   Tensor correct = Tensor::empty({}, DType::i64, scores.device());
   dispatch_floating(scores, [&](auto& context, auto t) {
     using T = decltype(t);
-    kernels::count_correct<T>(context, scores.size(0), scores.size(1), scores.data<T>(), target.data<std::int64_t>(), correct.data<std::int64_t>());
+    kernels::count_correct<T>(context, scores.size(0), scores.size(1), k, scores.data<T>(), target.data<std::int64_t>(), correct.data<std::int64_t>());
   });
   return correct;
 }

@@ -31,7 +31,8 @@ struct CrossEntropyOptions {
 // nll_loss of the log_softmax of scores. The target is i64 classes, or probabilities: of the scores' shape and dtype.
 Tensor cross_entropy(const Tensor& scores, const Tensor& target, const CrossEntropyOptions& options = {});
 
-// How many rows of scores (N, classes) are largest at target[n], the first of equals counting: an i64 scalar where scores are.
-Tensor count_correct(const Tensor& scores, const Tensor& target);
+// How many rows of scores (N, classes) have target[n] among their k largest, of equal ones the first: an i64 scalar where scores are.
+// core/metrics.h counts more.
+Tensor count_correct(const Tensor& scores, const Tensor& target, std::int64_t k = 1);
 
 }  // namespace mica

@@ -64,14 +64,15 @@ std::string minutes(double seconds) {
 
 }  // namespace
 
-Score evaluate(Sequential& network, const ImageSet& set, DType dtype, const std::atomic<bool>& interrupted) {
+Score evaluate(Sequential& network, const ImageSet& set, DType dtype, const std::atomic<bool>& interrupted, Metrics* metrics) {
   const NoGrad no_grad;
   const EvalMode eval(network);
   BatchLoader loader(set, {.batch_size = 500, .shuffle = false, .augmentation = {}, .dtype = dtype});
   Tally tally(loader.batches(), dtype, set.images.device());
   for (Batch batch; !interrupted && loader.next(batch);) {
-    const Tensor y = network(batch.images);
-    tally.add({cross_entropy(y, batch.labels), count_correct(y, batch.labels), batch.labels.numel()});
+    const Tensor y = network(batch.images), loss = cross_entropy(y, batch.labels);
+    tally.add({loss, count_correct(y, batch.labels), batch.labels.numel()});
+    if (metrics) metrics->add(y, batch.labels, loss);
   }
   return tally.read([](double) {});
 }

@@ -6,6 +6,7 @@
 
 #include "../networks/network.h"
 
+#include <mica/core/metrics.h>
 #include <mica/data/image_set.h>
 #include <mica/layers/profile.h>
 
@@ -47,7 +48,7 @@ struct Result {
 Result train(Sequential& network, const networks::Recipe& recipe, const Settings& settings, const ImageSet& train_set,
              const ImageSet& test_set, Progress& progress, Logs& logs, const std::atomic<bool>& interrupted);
 
-// In evaluation mode, without augmentation. Stops early, with what it has, when interrupted.
-Score evaluate(Sequential& network, const ImageSet& set, DType dtype, const std::atomic<bool>& interrupted);
+// In evaluation mode, without augmentation. Stops early, with what it has, when interrupted. metrics: which also hears of every batch.
+Score evaluate(Sequential& network, const ImageSet& set, DType dtype, const std::atomic<bool>& interrupted, Metrics* metrics = nullptr);
 
 }  // namespace mica::training

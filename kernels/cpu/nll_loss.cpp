@@ -37,22 +37,9 @@ void nll_loss_backward(Cpu& cpu, const NllDims& d, const i64* target, const T* w
   });
 }
 
-template <class T>
-void count_correct(Cpu&, i64 n, i64 classes, const T* y, const i64* target, i64* correct) {
-  *correct = 0;
-  for (i64 i = 0; i < n; ++i) {
-    const T* row = y + i * classes;
-    i64 best = 0;
-    for (i64 c = 1; c < classes; ++c)
-      if (row[c] > row[best] || (row[c] != row[c] && row[best] == row[best])) best = c;  // a NaN wins, as in argmax
-    *correct += best == target[i];
-  }
-}
-
 #define MICA_FLOATING(T)                                                                                      \
   template void nll_loss_forward(Cpu&, const NllDims&, const T*, const i64*, const T*, double*, T*);          \
-  template void nll_loss_backward(Cpu&, const NllDims&, const i64*, const T*, const double*, const T*, T*);   \
-  template void count_correct(Cpu&, i64, i64, const T*, const i64*, i64*);
+  template void nll_loss_backward(Cpu&, const NllDims&, const i64*, const T*, const double*, const T*, T*);
 MICA_FLOATING(float)
 MICA_FLOATING(double)
 

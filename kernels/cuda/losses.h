@@ -1,4 +1,4 @@
-// From targets to one value: what the losses of classes and count_correct share.
+// From targets to one value: what the losses of classes and count_correct (answers.cu) share.
 #pragma once
 
 #include <mica/kernels/cuda/reduction.h>

@@ -32,31 +32,6 @@ __global__ void backward_kernel(unsigned n, NllDims d, Divider classes, Divider 
   }
 }
 
-template <class T>
-struct Correct {
-  using Value = unsigned;
-  static constexpr i64 least = 1024;
-  unsigned classes;
-  const T* y;
-  i64* correct;
-
-  MICA_DEVICE unsigned start() const { return 0; }
-  MICA_DEVICE unsigned operator()(unsigned a, unsigned b) const { return a + b; }
-  MICA_DEVICE unsigned add(unsigned count, i64 target, unsigned line, unsigned) const {
-    if (target < 0 || target >= classes) return count;
-    const T* row = y + static_cast<i64>(line) * classes;
-    T largest = row[0];
-    unsigned best = 0;
-    for (unsigned c = 1; c < classes; ++c) {
-      const T v = row[c];
-      if ((v > largest) | ((v != v) & (largest == largest))) largest = v, best = c;  // a NaN wins, as in argmax
-    }
-    return count + (best == target);
-  }
-  MICA_DEVICE unsigned add(unsigned count, unsigned other, unsigned, unsigned) const { return count + other; }
-  MICA_DEVICE void finish(unsigned, unsigned count) const { *correct = count; }
-};
-
 }  // namespace
 
 template <class T>
@@ -76,15 +51,9 @@ void nll_loss_backward(Cuda& cuda, const NllDims& d, const i64* target, const T*
          target, weight, total_weight, gloss, gy);
 }
 
-template <class T>
-void count_correct(Cuda& cuda, i64 n, i64 classes, const T* y, const i64* target, i64* correct) {
-  over_lines(cuda, "count_correct", n, Correct<T>{static_cast<unsigned>(classes), y, correct}, target);
-}
-
 #define MICA_FLOATING(T)                                                                                      \
   template void nll_loss_forward(Cuda&, const NllDims&, const T*, const i64*, const T*, double*, T*);         \
-  template void nll_loss_backward(Cuda&, const NllDims&, const i64*, const T*, const double*, const T*, T*);  \
-  template void count_correct(Cuda&, i64, i64, const T*, const i64*, i64*);
+  template void nll_loss_backward(Cuda&, const NllDims&, const i64*, const T*, const double*, const T*, T*);
 MICA_FLOATING(float)
 MICA_FLOATING(double)
 

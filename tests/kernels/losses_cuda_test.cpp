@@ -1,6 +1,7 @@
 // The losses of classes, and what was classified correctly, on CUDA beside the CPU's.
 #include "both_backends.h"
 
+#include <mica/kernels/answers.h>
 #include <mica/kernels/copy.h>
 #include <mica/kernels/cross_entropy.h>
 
@@ -118,7 +119,7 @@ TEST_CASE("targets that are no class count as ignored on CUDA", "[cuda][kernels]
       kernels::fill(context, 1, 0.0, at<double>(out, 6));
       kernels::nll_loss_forward<float>(context, d, at<float>(in, 0), target, nullptr, at<double>(out, 6), at<float>(out, 4));
       kernels::nll_loss_backward<float>(context, d, target, nullptr, at<double>(out, 6), at<float>(in, 3), at<float>(out, 5));
-      kernels::count_correct<float>(context, d.outer, d.classes, at<float>(in, 0), target, at<std::int64_t>(out, 7));
+      kernels::count_correct<float>(context, d.outer, d.classes, 1, at<float>(in, 0), target, at<std::int64_t>(out, 7));
     };
     const std::vector<Tensor> want = run_kernel(Device::cuda(), {y, ignored, {}, gloss}, outputs, call);
     for (const std::int64_t wrong : {std::int64_t{3}, std::int64_t{-7}, std::int64_t{1} << 40}) {
@@ -135,8 +136,10 @@ TEST_CASE("correct rows are counted on CUDA as on the CPU", "[cuda][kernels]") {
     const std::int64_t rows = d.outer * d.inner, n = rows * d.classes;
     const Tensor y = random_values(n, dtype, true, "y");  // with ties
     for (const Tensor& scores : {y, with_some(y, std::nan(""), n / 20, "a"), with_some(y, infinity, n / 10, "b")})
-      CHECK(backends_differ({scores, targets(rows, d.classes, 0)}, {{1, DType::i64}}, [&](auto& context, const auto& in, const auto& out) {
-        kernels::count_correct<T>(context, rows, d.classes, at<T>(in, 0), at<std::int64_t>(in, 1), at<std::int64_t>(out, 0));
+      CHECK(backends_differ({scores, targets(rows, d.classes, 0)}, {{2, DType::i64}, {d.classes * d.classes, DType::i64}}, [&](auto& context, const auto& in, const auto& out) {
+        for (const int i : {0, 1}) kernels::count_correct<T>(context, rows, d.classes, i ? 3 : 1, at<T>(in, 0), at<std::int64_t>(in, 1), at<std::int64_t>(out, 0) + i);
+        kernels::fill(context, d.classes * d.classes, std::int64_t{0}, at<std::int64_t>(out, 1));
+        kernels::count_confusions<T>(context, rows, d.classes, at<T>(in, 0), at<std::int64_t>(in, 1), at<std::int64_t>(out, 1));
       }) == 0);
   });
 }

@@ -30,6 +30,9 @@ run --data set --weights w.safetensors --eval
 check "evaluates" '[ $status = 0 ] && grep -qE "^test accuracy \(not MNIST\): [0-9.]+ %" out'
 last=$(sed -n 's/.*last \([0-9.]*\) %.*/\1/p' <("$program" --data set --epochs 2 --batch-size 128))
 check "evaluation of the saved weights is the last epoch's" 'grep -q "$last %" out'
+run --data set --weights w.safetensors --eval --confusion
+check "a confusion matrix, whose images are all there" '[ $status = 0 ] && [ "$(awk "/^ +[0-9] /{for(i=2;i<=11;++i)n+=\$i}END{print n}" out)" = 100 ] && grep -qE "^among the first 3 answers: [0-9.]+ %$" out'
+fails 2 "mnist: --confusion requires --eval" --confusion
 run --data set --max-steps 0 --dtype f64 --weights w.safetensors --save w64.safetensors
 check "0 steps train nothing; weights are converted" '[ $status = 0 ] && grep -q F64 w64.safetensors'
 run --data set --max-steps 3 --batch-size 7 --no-shuffle --no-augment --dropout 0 --lr 0.1 --threads 1 --log-steps steps.csv
