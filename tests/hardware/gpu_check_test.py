@@ -303,6 +303,12 @@ class Check(Bundle):
         self.assertEqual((found["rounds"], len(found["ms a step"])), (3, 6))
         self.assertEqual((found["PyTorch's time over Mica's, TF32 off"], found["PyTorch's time over Mica's, TF32 on"]), (3, 2))
 
+    def test_ways_that_are_cut_keep_the_others(self):
+        self.fake("step", """case "$*" in *"off --graph"*) exit 1 ;; *"on --graph"*) sleep 60 ;; *) echo '{"median_ms": 1}' ;; esac""")
+        step = self.check("--only", "pytorch", "--limit-scale", "0.03")[2]["pytorch"]
+        self.assertEqual((step["status"], step["figures"]["ms a step"]), ("timed out", {"Mica, native, TF32 off": 1}))
+        self.assertRegex(step["reason"], r"^step ran into its time limit of \d+ s; 1 of 9 ways failed: Mica, native, graph, TF32 off \(step ended with status 1\)$")
+
     def test_sanitized_test_cases_ran_without_libraries(self):
         self.fake("mica_tests", f'echo "$MICA_POLICY" >"{self.folder}/policy"; {PASSED}')
         self.assertEqual(self.only("memcheck", MICA_POLICY="library")[0], ("passed", ""))

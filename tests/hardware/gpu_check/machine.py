@@ -11,7 +11,7 @@ import sys
 from . import process
 
 CARD = "name,driver_version,memory.total,compute_cap,clocks.max.sm,power.limit"  # as nvidia-smi calls it
-OLDEST_DRIVER = {12: 525, 13: 580}  # of each CUDA (docs.nvidia.com/cuda/cuda-toolkit-release-notes, "CUDA Toolkit and Minimum Required NVIDIA Driver Version")
+OLDEST_DRIVER = {12: 525, 13: 580}  # by CUDA's release notes, "Minimum Required Driver Version for CUDA Minor Version Compatibility"
 CHANGE_WHAT_IS_MEASURED = r"(?!MICA_DATA$|MICA_MIRROR$)MICA_|CUDA_(VISIBLE_DEVICES|DEVICE_ORDER|LAUNCH_BLOCKING|MODULE_LOADING)$|NVIDIA_TF32_OVERRIDE$"
 
 # Run by a Python that may have PyTorch: its version (without importing it) and the folders of NVIDIA's wheels.

@@ -26,18 +26,19 @@ def work(run):
     ways = {f"Mica, {name}": options for name, options in MICA.items() if not (without and "library" in name)}
     modes = {"PyTorch, " + mode.replace("_tf32_", ", TF32 "): mode for mode in PYTORCH}
     rounds, failed = [], {}
-    for number in range(1 if run.small else ROUNDS):
-        rounds.append({})
-        for name, options in ways.items():
-            if name not in failed:
-                by_mica(run, step, name, options, rounds[-1], failed)
-                note(run.figures, rounds)
-        by_pytorch(run, twin, {name: mode for name, mode in modes.items() if name not in failed}, rounds[-1], failed)
+    try:
+        for number in range(1 if run.small else ROUNDS):
+            rounds.append({})
+            for name, options in ways.items():
+                if name not in failed:
+                    by_mica(run, step, name, options, rounds[-1], failed)
+            by_pytorch(run, twin, {name: mode for name, mode in modes.items() if name not in failed}, rounds[-1], failed)
+            run.figures["rounds"] = number + 1
+    finally:  # what there is, where it is cut
         note(run.figures, rounds)
-        run.figures["rounds"] = number + 1
+        run.note_reason(f"{len(failed)} of {len(ways) + len(modes)} ways failed: " + "; ".join(f"{name} ({why})" for name, why in failed.items()) if failed else without)
     if failed:
-        raise Failed(f"{len(failed)} of {len(ways) + len(modes)} ways failed: " + "; ".join(f"{name} ({why})" for name, why in failed.items()))
-    run.note_reason(without)
+        raise Failed(run.reason)
 
 
 def by_mica(run, step, name, options, times, failed):
