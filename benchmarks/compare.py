@@ -2,7 +2,7 @@
 """What got faster or slower between two files of microbench --json.
 
 A difference counts where the quartiles of the two do not overlap and the medians differ by more than --threshold.
-Ends with 1 where something got slower, 2 where the files cannot be compared."""
+Ends with 1 where something got slower or wrong, 2 where the files cannot be compared."""
 import argparse
 import json
 import sys
@@ -25,11 +25,20 @@ def read(path):
         refuse(f"{path}: not written by microbench; give two files that microbench --json wrote")
     if report.get("schema") != 1:
         refuse(f"{path}: schema {report.get('schema')}, expected 1; measure again by this version of microbench")
+    for key in ("device", "threads", "sizes", "commit", "date", "cases"):
+        if key not in report:
+            refuse(f"{path}: no '{key}'; give two files that microbench --json wrote")
     return report
 
 
+def device(report):
+    """Its name, with the driver's version and what else microbench tells of it."""
+    about = report["device"].get("about")
+    return report["device"].get("name", "unknown") + (f" ({about})" if about else "")
+
+
 def require_alike(a, b, paths):
-    for what, get in (("device", lambda r: r["device"]["name"]), ("threads", lambda r: r["threads"]), ("sizes", lambda r: r["sizes"])):
+    for what, get in (("device", lambda r: r["device"].get("name")), ("threads", lambda r: r["threads"]), ("sizes", lambda r: r["sizes"])):
         if get(a) != get(b):
             refuse(f"{what} differ: {get(a)} in {paths[0]}, {get(b)} in {paths[1]}; --any-device compares them all the same")
 
@@ -38,6 +47,23 @@ def timings(report):
     """{(case, implementation, cold or warm): timing}"""
     return {(f"{case['family']}/{case['name']}", i["name"], way): i[way]
             for case in report["cases"] for i in case["implementations"] for way in ("cold", "warm") if i.get(way)}
+
+
+def outcomes(report):
+    """{(case, implementation): timed, right, wrong, or not run, with the reason}"""
+    def outcome(i):
+        if "skipped" in i:
+            return "not run", f" ({i['skipped']})"
+        return ("timed" if i.get("cold") or i.get("warm") else "wrong" if i.get("valid") is False else "right"), ""
+    return {(f"{case['family']}/{case['name']}", i["name"]): outcome(i) for case in report["cases"] for i in case["implementations"]}
+
+
+def changed_outcomes(a, b, paths):
+    """{(case, implementation): a line} of those that came to something else; and whether one of them got wrong."""
+    old, new = outcomes(a), outcomes(b)
+    changed = {key: f"{' '.join(key)}: " + ", ".join(f"{found[key][0]} in {path}{found[key][1]}" for found, path in zip((old, new), paths))
+               for key in old if key in new and old[key][0] != new[key][0]}
+    return changed, any(new[key][0] == "wrong" for key in changed)
 
 
 def verdict(old, new, threshold):
@@ -65,10 +91,13 @@ def main():
         require_alike(before, after, (args.before, args.after))
     old, new = timings(before), timings(after)
     shared = [key for key in old if key in new]
-    if not shared:
+    changed, got_wrong = changed_outcomes(before, after, (args.before, args.after))
+    if not shared and not changed:
         refuse("no case was timed in both files; give runs of the same --filter and --sizes, without --validate")
     judged = {key: verdict(old[key], new[key], args.threshold) for key in shared}
-    print(f"{before['commit']} ({before['date']}) and {after['commit']} ({after['date']}), {after['device']['name']}")
+    print(f"{before['commit']} ({before['date']}) and {after['commit']} ({after['date']}), {device(after)}")
+    if device(before) != device(after):
+        print(f"the device differs: {device(before)} in {args.before}, {device(after)} in {args.after}")
     for name in ("slower", "faster"):
         keys = sorted((key for key in shared if judged[key][0] == name), key=lambda key: -abs(judged[key][1] - 1))
         print(f"\n{len(keys)} {name}")
@@ -76,12 +105,12 @@ def main():
             print("| case | by | way | before, µs | after, µs | speedup |\n|---|---|---|---|---|---|")
         for key in keys:
             print(row(key, old[key], new[key], judged[key][1]))
-    alone = [(path, [k for k in a if k not in b]) for path, a, b in ((args.before, old, new), (args.after, new, old))]
-    print(f"\n{sum(v[0] == 'same' for v in judged.values())} of {len(shared)} the same within their spread")
+    alone = [(path, [k for k in a if k not in b and k[:2] not in changed]) for path, a, b in ((args.before, old, new), (args.after, new, old))]
+    print(f"\n{sum(v[0] == 'same' for v in judged.values())} of {len(shared)} the same within their spread", *changed.values(), sep="\n")
     for path, keys in alone:
         if keys:
             print(f"only in {path}: " + ", ".join(sorted({key[0] + ' ' + key[1] for key in keys})))
-    return 1 if any(v[0] == "slower" for v in judged.values()) else 0
+    return 1 if got_wrong or any(v[0] == "slower" for v in judged.values()) else 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The PyTorch twin of step.cpp: times one training step of gap-19k and prints one JSON line for each mode.
+"""The PyTorch twin of step.cpp: times one training step of gap-19k and prints one JSON line for each mode, with an
+error where a mode fails, which costs that mode only.
 
 usage: step_pytorch.py [--device cpu|cuda] [--batch N] [--steps N] [--block N] [--images N] [--threads N] [--mode MODE,…]
 Modes on the CPU: eager, channels_last, compile, compile_channels_last, on one batch that is there already.
@@ -9,6 +10,7 @@ benchmark mode, and batches that the step gathers and normalises from images on 
 import argparse
 import json
 import statistics
+import sys
 import time
 
 import torch
@@ -74,10 +76,11 @@ def step_on_cuda(mode, arguments):
     if how == "eager":
         return step
     side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())  # as docs.pytorch.org/docs/stable/notes/cuda.html, "Whole-network capture"
     with torch.cuda.stream(side):
         for _ in range(11):  # what is made at a first use
             step()
-    torch.cuda.synchronize()
+    torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     optimizer.zero_grad(set_to_none=True)
     with torch.cuda.graph(graph, stream=side):
@@ -110,14 +113,21 @@ def main():
     arguments = parser.parse_args()
     on_cuda = arguments.device == "cuda"
     torch.set_num_threads(arguments.threads)
+    failures = 0
     for mode in arguments.mode.split(","):
         torch.manual_seed(0)
-        step = (step_on_cuda if on_cuda else step_on_cpu)(mode, arguments)
-        times = measure(step, arguments.block or (50 if on_cuda else 1), arguments.steps, torch.cuda.synchronize if on_cuda else lambda: None)
+        try:
+            step = (step_on_cuda if on_cuda else step_on_cpu)(mode, arguments)
+            times = measure(step, arguments.block or (50 if on_cuda else 1), arguments.steps, torch.cuda.synchronize if on_cuda else lambda: None)
+        except Exception as error:
+            failures += 1
+            print(json.dumps({"mode": mode, "error": f"{type(error).__name__}: {error}"}), flush=True)
+            continue
         print(json.dumps({"what": "pytorch " + torch.__version__ + " " + mode, "mode": mode, "device": arguments.device, "batch": arguments.batch,
                           "threads": arguments.threads, "median_ms": statistics.median(times), "min_ms": min(times),
                           "max_ms": max(times), "images_per_second": arguments.batch / statistics.median(times) * 1e3}), flush=True)
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -66,6 +66,7 @@ if(MICA_CUDA_BACKEND STREQUAL "nvcc")
 endif()
 
 # cuBLAS and cuDNN are loaded when a program first needs them; here only their headers are needed.
+set(built ${MICA_CUDA_BACKEND})
 if(MICA_CUDA_BACKEND)
   set(MICA_LIBRARY_HINTS ${CUDAToolkit_INCLUDE_DIRS} ${MICA_CUDA_INCLUDE} $ENV{CUDNN_HOME}/include ${CMAKE_SYSTEM_PREFIX_PATH})
   find_path(MICA_CUBLAS_INCLUDE cublasLt.h HINTS ${MICA_LIBRARY_HINTS})
@@ -80,11 +81,14 @@ if(MICA_CUDA_BACKEND)
   endif()
   find_path(MICA_NVTX_INCLUDE nvtx3/nvToolsExt.h HINTS ${MICA_LIBRARY_HINTS})  # headers only
   foreach(library CUBLAS CUDNN)
-    if(NOT MICA_${library}_INCLUDE)
+    if(MICA_${library}_INCLUDE)
+      list(APPEND built ${library})
+    else()
       message(STATUS "Building without ${library}: no header of it can be used, so our own kernels do all (docs/cuda.md).")
     endif()
   endforeach()
 endif()
+set(MICA_CUDA_BUILT "${built}" CACHE INTERNAL "the CUDA backend and its libraries, for tests/hardware/pack.py")
 
 # For what includes kernels/cuda/cublas.h or cudnn.h, which are empty where the library's header is missing.
 function(mica_use_libraries target)

@@ -16,17 +16,17 @@ import fakes
 from gpu_check.steps import SANITIZED_OPS, STEPS
 
 BACKEND, BUILD = sys.argv.pop(), sys.argv.pop()
-NO_TOOL = {"microbenchmarks"} if not os.path.exists(f"{BUILD}/benchmarks/kernels/microbench") else set()
+NO_TOOL = {"microbenchmarks", "large-microbenchmarks"} if not os.path.exists(f"{BUILD}/benchmarks/kernels/microbench") else set()
 
 
 class Build(fakes.Folder):
-    def check(self, **environment):
+    def check(self, *arguments, **environment):
         """Exit status, what was printed, and the report."""
         tools = self.folder / "tools"
         fakes.script(tools / "compute-sanitizer", fakes.SANITIZER)
         fakes.script(tools / "nvidia-smi", "exit 9")
         python = fakes.script(tools / "pytorch", fakes.PYTORCH)
-        done = subprocess.run([sys.executable, fakes.CHECK, "--binaries", BUILD, "--small", "--out", self.folder / "out", "--python", python, "--limit-scale", "20"],
+        done = subprocess.run([sys.executable, fakes.CHECK, "--binaries", BUILD, "--small", "--out", self.folder / "out", "--python", python, "--limit-scale", "20", *arguments],
                               env=dict(os.environ, PATH=f"{tools}:{os.environ['PATH']}", **environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         report = json.loads((self.folder / "out/report.json").read_text())
         return done.returncode, done.stdout, {step["name"]: step for step in report["steps"]}
@@ -52,6 +52,13 @@ class Build(fakes.Folder):
             self.assertEqual((found[name]["figures"]["epochs"], found[name]["figures"]["data"]), (1, "other images"))
         self.assertEqual(found["racecheck"]["figures"], {"errors": 0})
         self.assertEqual(len(found["pytorch"]["figures"]["ms a step"]), 9)
+        self.assertEqual(found["profile"]["text"].count("profile: of an emulated device, whose times say nothing of a GPU's"), 3)
+        self.assertRegex(found["profile"]["text"], r"(?s)^native, TF32 on\n.*\nnative, TF32 off\n.*\nlibrary, TF32 on\n.*conv")
+
+    @unittest.skipUnless(BACKEND == "emulator", "needs the emulated device")
+    def test_the_case_that_loses_the_device_is_named(self):
+        found = self.check("--only", "kernels", EMULATOR_FAIL="launch:1:cudaErrorIllegalAddress")[2]["kernels"]
+        self.assertEqual((found["status"], found["reason"]), ("failed", "1 test case lost the device: views, copies and changes in place on the device"))
 
     @unittest.skipUnless(BACKEND == "emulator", "the other builds have tests that no step is for")
     def test_every_test_on_a_device_has_its_step(self):

@@ -30,6 +30,35 @@ PYTORCH = '''if [ "$1" = -c ]; then printf '9.9\\n3.99\\n'; exit; fi
       case $mode in eager*) ms=2 ;; *off) ms=0.75 ;; *) ms=0.5 ;; esac; echo "{\\"mode\\": \\"$mode\\", \\"median_ms\\": $ms}"; done'''
 # compute-sanitizer: runs what it is given, and counts nothing.
 SANITIZER = '''while case $1 in --*) true ;; *) false ;; esac; do shift 2; done; "$@" || exit; echo "========= ERROR SUMMARY: 0 errors"'''
+# mica_tests with the cases of a table, {name: passes, fails, loses, crashes, is killed or hangs}; it prints as Catch2 2.13 does.
+CATCH2 = r"""
+import os, re, signal, sys, textwrap, time
+CASES = {cases!r}
+parts = [re.sub(r"\\(.)", r"\1", part) for part in re.split(r"(?<!\\),", sys.argv[1])]
+names = [name for name in CASES if name in parts] or list(CASES)
+if "--list-test-names-only" in sys.argv:
+    print(*names, sep="\n")
+    sys.exit(len(names))
+def block(name, *said):
+    print("-" * 79, *textwrap.wrap(name, 79), "-" * 79, "a.cpp:5", "." * 79, "", "a.cpp:6: FAILED:", *said, "", sep="\n")
+LOST = ("due to unexpected exception with message:", *textwrap.wrap("the sum of the rows of x: the CUDA device is lost for this process: a kernel failed: "
+        "cudaErrorIllegalAddress; restart the program", 79, initial_indent="  ", subsequent_indent="  "))
+lost, failed = False, 0
+for number, name in enumerate(names, 1):
+    lost = lost or CASES[name] == "loses"
+    if lost: block(name, *LOST)
+    elif CASES[name] == "fails": block(name, "  CHECK( x )")
+    elif CASES[name] == "crashes": block(name, "due to a fatal error condition:", "  SIGSEGV - Segmentation violation signal")
+    elif CASES[name] == "hangs": time.sleep(60)
+    elif CASES[name] == "is killed": sys.stdout.flush(), os.kill(os.getpid(), signal.SIGKILL)
+    print(f"0.001 s: {{name}}", flush=True)
+    failed += lost or CASES[name] != "passes"
+    if CASES[name] == "crashes": break
+print("=" * 79, f"test cases: {{number}} | {{number - failed}} passed | {{failed}} failed", f"assertions: {{number}} | {{number - failed}} passed | {{failed}} failed" if failed else
+      f"All tests passed ({{number}} assertions in {{number}} test cases)", sep="\n", flush=True)
+if CASES[names[number - 1]] == "crashes": os.kill(os.getpid(), signal.SIGSEGV)
+sys.exit(failed)
+"""
 CARD = 'echo "NVIDIA Fake, 999.1, 1000 MiB, 9.0, 1980 MHz, 700.00 W"'
 
 
@@ -86,14 +115,20 @@ class Bundle(Folder):
     def fake(self, name, body):
         return script(self.home / "bin" / name, body)
 
-    def start(self, *arguments):
-        environment = dict(os.environ, PATH=f"{self.tools}:{os.environ['PATH']}", LD_LIBRARY_PATH=str(self.tools))
+    def fake_cases(self, cases):
+        """mica_tests with these test cases; what runs it first notes its arguments in the file `arguments`."""
+        program = self.folder / "cases.py"
+        program.write_text(CATCH2.format(cases=cases))
+        self.fake("mica_tests", f'echo "$@" >>"{self.folder}/arguments"; exec "{sys.executable}" "{program}" "$@"')
+
+    def start(self, *arguments, **more):
+        environment = dict(os.environ, PATH=f"{self.tools}:{os.environ['PATH']}", LD_LIBRARY_PATH=str(self.tools), **more)
         return subprocess.Popen([sys.executable, self.home / "gpu-check", "--out", self.out, "--python", self.pytorch, *arguments],
                                 env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def check(self, *arguments):
+    def check(self, *arguments, **environment):
         """Exit status, what was printed, and the report's steps by name."""
-        process = self.start(*arguments)
+        process = self.start(*arguments, **environment)
         text = process.communicate(timeout=100)[0]
         return process.returncode, text, self.steps()
 

@@ -9,6 +9,7 @@ import argparse
 import datetime
 import json
 import lzma
+import os
 import pathlib
 import re
 import shutil
@@ -19,8 +20,7 @@ import tempfile
 import zlib
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
-PROGRAMS = ["tests/mica_tests", "tests/op_runner", "examples/mnist", "examples/quickstart", "benchmarks/step", "benchmarks/ops"]
-IF_THERE = ["microbench"]  # anywhere under BUILD/benchmarks
+PROGRAMS = ["tests/mica_tests", "tests/op_runner", "examples/mnist", "examples/quickstart", "benchmarks/step", "benchmarks/ops", "benchmarks/kernels/microbench"]
 FILES = ["tests/pytorch/*.safetensors", "tests/emulator_test/*.txt", "benchmarks/ops.json", "benchmarks/step_pytorch.py"]
 CHECK = ["gpu-check", "gpu_check/*.py"]
 
@@ -65,7 +65,7 @@ def programs_of(build):
     missing = [name for name in PROGRAMS if not (build / name).is_file()]
     if missing:
         raise Refused(f"{build} has no {', '.join(missing)}; `make gpu-bundle` builds all of them")
-    return [build / name for name in PROGRAMS] + [path for name in IF_THERE for path in sorted((build / "benchmarks").rglob(name)) if path.is_file()]
+    return [build / name for name in PROGRAMS]
 
 
 def commit():
@@ -77,16 +77,42 @@ def commit():
         return "unknown"
 
 
-def about(build):
-    """What the report says of this build."""
-    cache = {}
-    for line in (build / "CMakeCache.txt").read_text().splitlines() if (build / "CMakeCache.txt").is_file() else []:
-        if match := re.match(r"(\w+):\w+=(.*)$", line):
-            cache[match[1]] = match[2]
+def cache_of(build):
+    """CMake's, by name."""
+    file = build / "CMakeCache.txt"
+    return dict(re.findall(r"^(\w+):\w+=(.*)$", file.read_text(), re.M)) if file.is_file() else {}
+
+
+def require_fit(build, cache):
+    """A bundle shows all there is: our kernels on its card and newer ones, and beside them the libraries."""
     if cache.get("MICA_NATIVE") == "ON":
         raise Refused(f"{build} is built for this machine's processor only (MICA_NATIVE=ON)")
+    built = cache.get("MICA_CUDA_BUILT", "").split(";")  # cmake/cuda.cmake
+    if missing := [part for part in ("nvcc", "CUBLAS", "CUDNN") if part not in built]:
+        raise Refused(f"{build} is built without {', '.join(missing)}; configure it anew where CUDA's toolkit, its cublasLt.h and cudnn.h of version 9 are (docs/cuda.md)")
+    code, ptx = device_code(build / "tests/op_runner", cache)
+    if not code or not ptx:
+        raise Refused(f"{build} has no {'PTX, which newer cards need' if code else 'code for compute capability 9.0'}; `make gpu-bundle` builds both (CMAKE_CUDA_ARCHITECTURES=90)")
+
+
+def device_code(program, cache):
+    """Has the program code for sm_90, and has it PTX? As cuobjdump says, or without it as it was configured."""
+    beside_nvcc = pathlib.Path(nvcc_of(cache) or "nvcc").parent
+    if cuobjdump := shutil.which("cuobjdump", path=f"{beside_nvcc}:{os.environ['PATH']}"):
+        lists = [subprocess.run([cuobjdump, how, program], capture_output=True, text=True).stdout for how in ("--list-elf", "--list-ptx")]
+        return ".sm_90." in lists[0], ".ptx" in lists[1]
+    architectures = cache.get("CMAKE_CUDA_ARCHITECTURES", "").split(";")
+    return bool({"90", "90-real"} & set(architectures)), any(re.fullmatch(r"\d+(-virtual)?", name) for name in architectures)
+
+
+def nvcc_of(cache):
+    return cache.get("CMAKE_CUDA_COMPILER") or cache.get("MICA_NVCC")
+
+
+def about(cache):
+    """What the report says of this build."""
     facts = {"commit": commit(), "built": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")}
-    for name, compiler in (("compiler", cache.get("CMAKE_CXX_COMPILER")), ("nvcc", cache.get("CMAKE_CUDA_COMPILER") or cache.get("MICA_NVCC"))):
+    for name, compiler in (("compiler", cache.get("CMAKE_CXX_COMPILER")), ("nvcc", nvcc_of(cache))):
         if compiler:
             lines = said([compiler, "--version"]).splitlines()
             facts[name] = next((line for line in lines if "release" in line), lines[0])
@@ -97,7 +123,8 @@ def about(build):
 
 def collect(build, into, newest_glibc):
     """Lays everything out under the folder `into`."""
-    programs, found = programs_of(build), {}
+    programs, found, cache = programs_of(build), {}, cache_of(build)
+    require_fit(build, cache)
     for program in programs:
         found.update(libraries(program))
     for name, path in [*((f"bin/{p.name}", p) for p in programs), *((f"lib/{name}", p) for name, p in sorted(found.items()))]:
@@ -112,7 +139,7 @@ def collect(build, into, newest_glibc):
     for path, target in copies:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-    (into / "about.json").write_text(json.dumps(about(build), indent=1) + "\n")
+    (into / "about.json").write_text(json.dumps(about(cache), indent=1) + "\n")
 
 
 def archive(folder, file):

@@ -37,6 +37,17 @@ class Pack(Folder):
         for name in pack.PROGRAMS:
             if name != "examples/mnist":
                 (self.build / name).write_bytes((self.build / "examples/mnist").read_bytes())
+        self.cache(MICA_NVCC=self.cuobjdump("ELF file 1: m.1.sm_90.cubin", "PTX file 1: m.1.sm_90.ptx"))
+
+    def cache(self, **changed):
+        """CMake's cache of a build that can be packed, but for what is changed."""
+        entries = {"CMAKE_CXX_COMPILER": COMPILER, "MICA_CUDA_BUILT": "nvcc;CUBLAS;CUDNN", "CMAKE_CUDA_ARCHITECTURES": "90", **changed}
+        (self.build / "CMakeCache.txt").write_text("".join(f"{name}:STRING={value}\n" for name, value in entries.items()))
+
+    def cuobjdump(self, elf, ptx):
+        """Beside an nvcc; answers these."""
+        script(self.folder / "cuda/cuobjdump", f'[ "$1" = --list-elf ] && echo "{elf}"; [ "$1" = --list-ptx ] && echo "{ptx}"; exit 0')
+        return script(self.folder / "cuda/nvcc", "echo release 13.0")
 
     def compile(self, text, into, *options):
         source = self.folder / "source.cpp"
@@ -50,7 +61,6 @@ class Pack(Folder):
         return str(caught.exception)
 
     def test_what_is_in_it_runs_elsewhere(self):
-        (self.build / "benchmarks/kernels/microbench").write_bytes((self.build / "examples/mnist").read_bytes())
         file, size = pack.pack(self.build, self.folder / "into", newest_glibc=(99,))
         self.assertEqual(size, file.stat().st_size)
         with tarfile.open(file) as tar:
@@ -85,15 +95,37 @@ class Pack(Folder):
 
     def test_a_program_that_was_not_built(self):
         (self.build / "benchmarks/step").unlink()
-        self.assertEqual(self.refusal(), f"{self.build} has no benchmarks/step; `make gpu-bundle` builds all of them")
+        (self.build / "benchmarks/kernels/microbench").unlink()
+        self.assertEqual(self.refusal(), f"{self.build} has no benchmarks/step, benchmarks/kernels/microbench; `make gpu-bundle` builds all of them")
 
     def test_a_build_for_one_processor(self):
-        (self.build / "CMakeCache.txt").write_text("MICA_NATIVE:BOOL=ON\n")
+        self.cache(MICA_NATIVE="ON")
         self.assertEqual(self.refusal(newest_glibc=(99,)), f"{self.build} is built for this machine's processor only (MICA_NATIVE=ON)")
 
+    def test_a_build_without_kernels_or_libraries(self):
+        for built, without in (("", "nvcc, CUBLAS, CUDNN"), ("emulator;CUBLAS;CUDNN", "nvcc"), ("nvcc;CUBLAS", "CUDNN"), ("nvcc;CUDNN", "CUBLAS")):
+            self.cache(MICA_CUDA_BUILT=built)
+            self.assertEqual(self.refusal(newest_glibc=(99,)), f"{self.build} is built without {without}; configure it anew where CUDA's toolkit, its cublasLt.h and "
+                             "cudnn.h of version 9 are (docs/cuda.md)")
+
+    def test_a_build_without_code_for_the_card(self):
+        no_code, no_ptx = "has no code for compute capability 9.0", "has no PTX, which newer cards need"
+        cure = "; `make gpu-bundle` builds both (CMAKE_CUDA_ARCHITECTURES=90)"
+        self.cache(MICA_NVCC=self.cuobjdump("", ""))
+        self.assertEqual(self.refusal(newest_glibc=(99,)), f"{self.build} {no_code}{cure}")
+        for architectures, said in (("80-real;120-virtual", no_code), ("90-virtual", no_code), ("90-real", no_ptx), ("native", no_code)):
+            self.cache(CMAKE_CUDA_ARCHITECTURES=architectures)
+            with mock.patch.object(pack.shutil, "which", return_value=None):
+                self.assertEqual(self.refusal(newest_glibc=(99,)), f"{self.build} {said}{cure}", architectures)
+        for elf, ptx, said in (("ELF file 1: m.1.sm_80.cubin", "PTX file 1: m.1.sm_80.ptx", no_code), ("ELF file 1: m.1.sm_90.cubin", "", no_ptx)):
+            self.cache(CMAKE_CUDA_COMPILER=self.cuobjdump(elf, ptx))  # what the program has counts, not what was last configured
+            self.assertEqual(self.refusal(newest_glibc=(99,)), f"{self.build} {said}{cure}")
+        self.cache(CMAKE_CUDA_COMPILER=self.cuobjdump("ELF file 1: m.1.sm_90.cubin", "PTX file 1: m.1.sm_90.ptx"), CMAKE_CUDA_ARCHITECTURES="80")
+        pack.pack(self.build, self.folder / "into", newest_glibc=(99,))
+
     def test_what_the_report_says_of_the_build(self):
-        (self.build / "CMakeCache.txt").write_text(f"CMAKE_CXX_COMPILER:FILEPATH={COMPILER}\nMICA_NVCC:FILEPATH={fake_nvcc(self.folder)}\nCMAKE_CUDA_ARCHITECTURES:STRING=90\n")
-        facts = pack.about(self.build)
+        self.cache(MICA_NVCC=fake_nvcc(self.folder))
+        facts = pack.about(pack.cache_of(self.build))
         self.assertEqual((facts["nvcc"], facts["built for"]), ("Cuda compilation tools, release 13.0, V13.0.88", "compute capability 90"))
         self.assertTrue(facts["compiler"] and facts["commit"] and facts["built"])
 

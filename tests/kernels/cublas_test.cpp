@@ -1,7 +1,5 @@
-// What cuBLAS answers where it needs no GPU: descriptors, and calls without a handle. The answers of the real library are stored in
-// tests/emulator_test/cublas_answers.txt; the emulator's must be the same, and so must those of the library that a machine has.
-#include "../catch.h"
-#include "../project_file.h"
+// What cuBLAS answers where it needs no GPU: descriptors, and calls without a handle.
+#include "answers.h"
 
 #include <mica/core/settings.h>
 
@@ -9,10 +7,6 @@
 #include <mica/kernels/cuda/cublas.h>
 
 #include <fmt/format.h>
-
-#include <cstdlib>
-#include <fstream>
-#include <sstream>
 
 namespace {
 
@@ -199,26 +193,21 @@ class Answers {
   std::string text_;
 };
 
+int property(libraryPropertyType type) {
+  int value = 0;
+  MICA_CUBLAS_CALL(cublasLtGetProperty)(type, &value);
+  return value;
+}
+
 }  // namespace
 
-// MICA_STORE_ANSWERS=1 stores what a real library answers.
-TEST_CASE("cuBLAS answers as it is stored that it does", "[cuda]") {
+TEST_CASE("cuBLAS answers as it is stored that it does", "[cuda][answers]") {
   if (const std::string reason = mica::kernels::why_no_cublas(); !reason.empty()) {
     WARN("skipped: " << reason);
     return;
   }
-  const std::string answers = Answers().all();
-  if (std::getenv("MICA_STORE_ANSWERS")) std::ofstream(mica::test::project_file("tests/emulator_test/cublas_answers.txt")) << answers;
-  std::stringstream stored;
-  stored << std::ifstream(mica::test::project_file("tests/emulator_test/cublas_answers.txt")).rdbuf();
-  std::string line, expected;
-  std::istringstream have(answers);
-  int number = 0;
-  while (++number, static_cast<bool>(std::getline(have, line)) | static_cast<bool>(std::getline(stored, expected))) {
-    INFO("line " << number);
-    CHECK(line == expected);
-    line.clear(), expected.clear();
-  }
+  const std::string version = fmt::format("cuBLASLt {}.{}.{}", property(MAJOR_VERSION), property(MINOR_VERSION), property(PATCH_LEVEL));
+  mica::test::check_answers("cublas_answers.txt", version, Answers().all());
 }
 
 #endif

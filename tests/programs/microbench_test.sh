@@ -127,5 +127,17 @@ compares 0 "1 of 1 the same" before other --any-device
 compares 2 "nowhere: No such file" before nowhere
 echo '{}' >empty
 compares 2 "empty: not written by microbench" before empty
+sed 's/"device": {[^}]*}, //' before >deviceless
+compares 2 "deviceless: no 'device'; give two files that microbench --json wrote" before deviceless
+sed 's/"name": "A"/"name": "A", "about": "driver 1"/' before >driver1
+sed 's/"name": "A"/"name": "A", "about": "driver 2"/' before >driver2
+compares 0 "the device differs: A (driver 1) in driver1, A (driver 2) in driver2" driver1 driver2
+compares 0 "the device differs: A in before, B in other" before other --any-device
+sed 's/"name": "native", .*/"name": "native", "valid": false, "error": 0.5, "cold": null, "warm": null}]}]}/' before >wrong
+sed 's/"name": "native", .*/"name": "native", "skipped": "no library"}]}]}/' before >skipped
+compares 1 "f/n native: timed in before, wrong in wrong" before wrong
+compares 0 "f/n native: timed in before, not run in skipped (no library)" before skipped
+compares 0 "f/n native: wrong in wrong, timed in before" wrong before
+check "a row that is told once" '[ "$(grep -c "f/n native" out)" = 1 ]'
 
 checked

@@ -23,14 +23,29 @@ def skips(text):
     return [" ".join(reason.split()) for reason in re.findall(r"^ *skipped: (.*(?:\n +\S.*)*)", text, re.M)]
 
 
+LOST = "the CUDA device is lost for this process"  # kernels/cuda/check.cpp
+
+
+def failures(text):
+    """(place in the text, title, body) of each failure, as Catch2's console reporter has them: a title between lines of dashes, the name of
+    the case and of its sections, then places and, somewhere in there, FAILED."""
+    lines = [match for match in re.finditer(r"^-{60,}$", text, re.M)]
+    ends = [match.start() for match in lines[2::2]] + [len(text)]
+    blocks = [(above.start(), text[above.end():below.start()], text[below.end():end]) for above, below, end in zip(lines[::2], lines[1::2], ends)]
+    return [block for block in blocks if re.search(r"FAILED:|due to a fatal error|unexpected exception", block[2])]
+
+
 def failed_tests(text):
-    """Names of the test cases that failed, as Catch2's console reporter has them: a title between lines of dashes, then
-    places and, somewhere in there, FAILED."""
-    names, blocks = [], re.split(r"^-{60,}$", text, flags=re.M)
-    for title, body in zip(blocks[1::2], blocks[2::2]):
-        if re.search(r"FAILED:|due to a fatal error|unexpected exception", body):
-            names.append(" ".join(title.split()))
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(" ".join(title.split()) for _, title, _ in failures(text)))
+
+
+def loses_the_device(body):
+    return LOST in " ".join(body.split())
+
+
+def ends_its_process(body):
+    """Is that a failure after which the process can do no further case?"""
+    return loses_the_device(body) or "due to a fatal error condition" in body
 
 
 def training(log):

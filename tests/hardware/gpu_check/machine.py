@@ -4,12 +4,15 @@ import glob
 import os
 import pathlib
 import platform
+import re
 import shutil
 import sys
 
 from . import process
 
 CARD = "name,driver_version,memory.total,compute_cap,clocks.max.sm,power.limit"  # as nvidia-smi calls it
+OLDEST_DRIVER = {12: 525, 13: 580}  # by CUDA's release notes, "Minimum Required Driver Version for CUDA Minor Version Compatibility"
+CHANGE_WHAT_IS_MEASURED = r"(?!MICA_DATA$|MICA_MIRROR$)MICA_|CUDA_(VISIBLE_DEVICES|DEVICE_ORDER|LAUNCH_BLOCKING|MODULE_LOADING)$|NVIDIA_TF32_OVERRIDE$"
 
 # Run by a Python that may have PyTorch: its version (without importing it) and the folders of NVIDIA's wheels.
 ASK_PYTHON = """
@@ -42,14 +45,20 @@ except OSError:
 
 class Machine:
     """device: empty, or why Mica cannot use one. fault: is that no answer of Mica's, but a bundle that does not work here?
-    facts: what the report's head says, by name."""
+    without: {cuBLAS or cuDNN: why Mica cannot use it}. facts: what the report's head says, by name."""
 
-    def __init__(self, programs, python=None):
-        self.programs = programs
+    def __init__(self, programs, python=None, about={}):
+        self.programs, self.about = programs, about
         self.python, self.torch, self.wheels = find_pytorch(python)
         self.library_folders = find_libraries(self.wheels)
         self.card = find_card()
         self.facts = {**self.card, **self.versions(), **host()}
+        self.without = self.libraries_that_cannot_be_used()
+        for name in ("cuBLAS", "cuDNN"):
+            use = f"not used: {self.without[name]}" if name in self.without else "can be used"
+            self.facts[name] = ", ".join(filter(None, [self.facts.get(name), use]))
+        if inherited := " ".join(f"{name}={value}" for name, value in sorted(os.environ.items()) if re.match(CHANGE_WHAT_IS_MEASURED, name)):
+            self.facts["settings of the environment"] = inherited
         if self.torch:
             self.facts["PyTorch"] = self.torch
         self.device, self.fault = self.why_no_device()
@@ -65,7 +74,16 @@ class Machine:
             environment["LD_LIBRARY_PATH"] = ":".join(folders)
         if self.programs.files:
             environment["MICA_SOURCE"] = str(self.programs.files)
+        environment.setdefault("MICA_MIRROR", "http://127.0.0.1:9")  # a run downloads nothing: MICA_DATA, or drawn digits
+        environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as nvidia-smi counts
         return environment
+
+    def libraries_that_cannot_be_used(self):
+        op_runner = self.programs.find("op_runner")
+        text, _ = process.output_of([op_runner, "--libraries"], 20, self.environment()) if op_runner else ("", None)
+        said = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+        reasons = {name: said.get(name, "op_runner --libraries did not tell of it") for name in ("cuBLAS", "cuDNN")}
+        return {name: reason for name, reason in reasons.items() if reason != "can be used"}
 
     def versions(self):
         text, _ = process.output_of([sys.executable, "-c", ASK_LIBRARIES], 20, self.environment(own=False))
@@ -90,15 +108,27 @@ class Machine:
             return "", False
         for line in text.splitlines():
             if code == 1 and line.startswith("mnist: "):
-                return "no device: " + line.removeprefix("mnist: "), False
+                return "no device: " + line.removeprefix("mnist: ") + self.older_driver(), False
         if code is None:
             return "no device was found: mnist did not end, or could not be started", True
         return f"no device was found: mnist {process.Ended(code, 0).sentence()}: {' '.join(text.split())[-300:]}", True
 
 
+    def older_driver(self):
+        """A sentence where the driver is older than the CUDA that this bundle is built with needs."""
+        toolkit, driver = re.search(r"release (\d+)", self.about.get("nvcc", "")), re.match(r"\d+", self.card.get("driver", ""))
+        needed = OLDEST_DRIVER.get(int(toolkit[1])) if toolkit else None
+        if not needed or not driver or int(driver[0]) >= needed:
+            return ""
+        return f"; CUDA {toolkit[1]} needs driver R{needed} or newer, and this one is {self.card['driver']}"
+
+
 def find_card():
-    """What nvidia-smi says of the first card; empty where it is missing or finds none."""
-    text, code = process.output_of(["nvidia-smi", f"--query-gpu={CARD}", "--format=csv,noheader"])
+    """What nvidia-smi says of the first card that programs may see; empty where it is missing or finds none."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()  # a number or "GPU-…", as nvidia-smi has them
+    if visible in ("", "-1"):
+        return {}
+    text, code = process.output_of(["nvidia-smi", "-i", visible, f"--query-gpu={CARD}", "--format=csv,noheader"])
     values = [v.strip() for v in text.splitlines()[0].split(",")] if code == 0 and text.strip() else []
     names = ["card", "driver", "memory", "compute capability", "highest clock", "power limit"]
     return dict(zip(names, values)) if len(values) == len(names) else {}

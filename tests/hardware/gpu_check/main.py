@@ -18,7 +18,7 @@ from .run import Failed, Run, Skipped, TimedOut
 from .steps import STEPS
 
 HOME = pathlib.Path(__file__).resolve().parents[1]
-WHOLE_RUN = 480  # seconds
+WHOLE_RUN, ASKING = 480, 15  # seconds: all of it; asking what the machine has
 DONE, FOUND_FAILURES, BAD_USAGE, NO_DEVICE, INTERRUPTED = 0, 1, 2, 3, 130
 
 
@@ -66,7 +66,7 @@ def do(step, machine, out, limit, small):
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         if limit <= 0:
-            raise Skipped("no time was left of the whole run's; --only repeats it")
+            raise Skipped("no time was left for it; --only repeats it")
         step.work(run)
         status, reason = "passed", run.reason
     except Skipped as skipped:
@@ -74,7 +74,7 @@ def do(step, machine, out, limit, small):
     except Failed as failed:
         status, reason = "failed", str(failed)
     except TimedOut as timed_out:
-        status, reason = "timed out", f"{timed_out} of {limit:.0f} s"
+        status, reason = "timed out", f"{timed_out} of {limit:.0f} s" + (f"; {run.reason}" if run.reason else "")
     except KeyboardInterrupt:
         status, reason, go_on = "interrupted", "", False
     except Exception as error:  # a mistake in the step itself costs that step only
@@ -84,11 +84,11 @@ def do(step, machine, out, limit, small):
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     bad = status in ("failed", "timed out", "interrupted")
     return {"name": step.name, "title": step.title, "status": status, "reason": reason, "seconds": round(time.monotonic() - run.start, 2),
-            "figures": run.figures, "log": run.log.name, "tail": process.tail(run.log, 25) if bad else []}, go_on
+            "figures": run.figures, "text": run.text, "log": run.log.name, "tail": process.tail(run.log, 25) if bad else []}, go_on
 
 
 def not_run(step):
-    return {"name": step.name, "title": step.title, "status": "not run", "reason": "", "seconds": 0, "figures": {}, "log": "", "tail": []}
+    return {"name": step.name, "title": step.title, "status": "not run", "reason": "", "seconds": 0, "figures": {}, "text": "", "log": "", "tail": []}
 
 
 def start_report(options, machine, about):
@@ -97,9 +97,10 @@ def start_report(options, machine, about):
             "command": shlex.join(["gpu-check", *sys.argv[1:]]), "small": options.small, "steps": []}
 
 
-def check(options, machine, about):
-    """All chosen steps; returns the report."""
-    begin, out = time.monotonic(), pathlib.Path(options.out)
+def check(options, machine, about, begin):
+    """All chosen steps; returns the report. Each has seconds of its own, and what those before it left over: a step that hangs takes
+    none of a later one's."""
+    end, out = begin + ASKING * options.limit_scale, pathlib.Path(options.out)
     written = start_report(options, machine, about)
     earlier = report.read(out) if options.only else None
     known = {step["name"]: step for step in earlier["steps"]} if earlier and earlier["bundle"] == about else {}
@@ -107,9 +108,9 @@ def check(options, machine, about):
     entries = {step.name: known.get(step.name) or not_run(step) for step in STEPS if not options.only or step.name in options.only or step.name in known}
     written["steps"] = list(entries.values())
     for step in chosen:
-        left = WHOLE_RUN * options.limit_scale - (time.monotonic() - begin)
-        print(f"{step.name:16}", end="", flush=True)
-        entry, go_on = do(step, machine, out, min(step.limit * options.limit_scale, left), options.small)
+        end += step.seconds * options.limit_scale
+        print(f"{step.name:22}", end="", flush=True)
+        entry, go_on = do(step, machine, out, end - time.monotonic(), options.small)
         print(f"{entry['status']:12}{entry['seconds']:6.1f} s  {report.short(entry['figures'])}{'  ' if entry['figures'] else ''}{entry['reason']}", flush=True)
         entries[step.name] = entry
         written["steps"], written["seconds"] = list(entries.values()), round(time.monotonic() - begin, 1)
@@ -132,7 +133,7 @@ def main(arguments):
     options, parser = parse(arguments)
     if options.list:
         for step in STEPS:
-            print(f"{step.name:16}{step.limit:4} s  {step.title}")
+            print(f"{step.name:22}{step.seconds:4} s  {step.title}")
         return DONE
     about_file = HOME / "about.json"
     if not options.binaries and not about_file.exists():
@@ -141,13 +142,13 @@ def main(arguments):
     about = json.loads(about_file.read_text()) if about_file.exists() else {"commit": "unknown", "binaries": str(programs.folder)}
     pathlib.Path(options.out).mkdir(parents=True, exist_ok=True)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # a crash leaves no file of the card's size
-    os.environ.setdefault("MICA_MIRROR", "http://127.0.0.1:9")  # a run downloads nothing: MICA_DATA, or drawn digits
     for number in SIGNALS:
         signal.signal(number, interrupt)
     try:
-        machine = Machine(programs, options.python)
+        begin = time.monotonic()
+        machine = Machine(programs, options.python, about)
         print(machine.facts.get("card", "no card") + (f"; {machine.device}" if machine.device else ""), flush=True)
-        written = check(options, machine, about)
+        written = check(options, machine, about, begin)
     except KeyboardInterrupt:
         print("interrupted outside of a step")
         return INTERRUPTED

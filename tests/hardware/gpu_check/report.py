@@ -54,6 +54,8 @@ def markdown(report):
         lines.append(f"| {step['name']} | {MARKS[step['status']]} | {step['seconds']:.1f} | {cell(short(step['figures']))} | {cell(step['reason'])} |")
     for step in report["steps"]:
         lines += tables(step)
+        if step.get("text"):
+            lines += ["", f"## {step['name']}", "", "```text", *step["text"].replace("```", "'''").splitlines(), "```"]
     for step in report["steps"]:
         if step["tail"]:
             lines += ["", f"## {step['name']} {step['status']}: the end of {step['log']}", "", "```", *(line.replace("```", "'''") for line in step["tail"]), "```"]

@@ -17,7 +17,7 @@ class Failed(Exception):
 
 
 class TimedOut(Exception):
-    pass
+    """A step whose time is over."""
 
 
 class Run:
@@ -28,10 +28,17 @@ class Run:
         self.figures, self.reason = {}, ""
         self.start = time.monotonic()
         self.ended = None
+        self.text = ""  # for the report, as it is
+        self.printed = ""  # by the last program
         self.log.write_bytes(b"")
 
     def file(self, ending):
         return self.out / f"{self.name}.{ending}"
+
+    def new_file(self, ending):
+        """One that an earlier run's is not taken for."""
+        self.file(ending).unlink(missing_ok=True)
+        return self.file(ending)
 
     def left(self):
         return self.limit - (time.monotonic() - self.start)
@@ -41,6 +48,14 @@ class Run:
     def need_device(self):
         if self.machine.device:
             raise Skipped("no device")  # the head of the report says why
+
+    def why_without(self, *libraries):
+        """Empty where Mica can use them all."""
+        return "; ".join(f"without {name}: {self.machine.without[name]}" for name in libraries if name in self.machine.without)
+
+    def need_libraries(self, *libraries):
+        if reason := self.why_without(*libraries):
+            raise Skipped(reason)
 
     def program(self, name):
         path = self.machine.programs.find(name)
@@ -74,14 +89,15 @@ class Run:
             self.ended = process.run(command, self.log, self.left(), whole)
         except OSError as error:
             raise Failed(f"{pathlib.Path(command[0]).name} cannot be started: {error.strerror}") from None
+        with open(self.log, "rb") as file:
+            file.seek(begin)
+            self.printed = file.read().decode(errors="replace")
         self.command = pathlib.Path(command[0]).name
         if self.ended.code is None:
             raise TimedOut(f"{self.command} {self.ended.sentence()}")
         if check:
             self.check_ended()
-        with open(self.log, "rb") as file:
-            file.seek(begin)
-            return file.read().decode(errors="replace")
+        return self.printed
 
     def check_ended(self):
         if sentence := self.ended.sentence():

@@ -22,41 +22,68 @@ def work(run):
     if not run.machine.torch:
         raise Skipped("no Python with PyTorch was found; --python names one")
     twin = run.machine.programs.source() / "benchmarks/step_pytorch.py"
-    times = {}
-    for number in range(1 if run.small else ROUNDS):
-        for name, seconds in one_round(run, step, twin).items():
-            times.setdefault(name, []).append(seconds)
-        run.figures["ms a step"] = {name: round(statistics.median(t), 4) for name, t in times.items()}
-        run.figures["rounds"] = number + 1
-        compare(run.figures, times)
+    without = run.why_without("cuBLAS", "cuDNN")
+    ways = {f"Mica, {name}": options for name, options in MICA.items() if not (without and "library" in name)}
+    modes = {"PyTorch, " + mode.replace("_tf32_", ", TF32 "): mode for mode in PYTORCH}
+    rounds, failed = [], {}
+    try:
+        for number in range(1 if run.small else ROUNDS):
+            rounds.append({})
+            for name, options in ways.items():
+                if name not in failed:
+                    by_mica(run, step, name, options, rounds[-1], failed)
+            by_pytorch(run, twin, {name: mode for name, mode in modes.items() if name not in failed}, rounds[-1], failed)
+            run.figures["rounds"] = number + 1
+    finally:  # what there is, where it is cut
+        note(run.figures, rounds)
+        run.note_reason(f"{len(failed)} of {len(ways) + len(modes)} ways failed: " + "; ".join(f"{name} ({why})" for name, why in failed.items()) if failed else without)
+    if failed:
+        raise Failed(run.reason)
 
 
-def one_round(run, step, twin):
-    graph = ["--graph", "1" if run.small else "8"]
+def by_mica(run, step, name, options, times, failed):
+    """Adds the milliseconds of a step to `times`, or to `failed` why there are none."""
+    graph = ["--graph", "1" if run.small else "8"] if "graph" in name else []
     sizes = ["--batch", "2", "--steps", "1", "--block", "1", "--warm-up", "0", "--images", "16"] if run.small else ["--batch", str(BATCH), "--steps", "9"]
-    times = {}
-    for name, options in MICA.items():
-        measured = figures.json_lines(run.call([step, "--device", "cuda", "--gather", *options, *(graph if "graph" in name else []), *sizes]))
-        times["Mica, " + name] = one(measured, name)["median_ms"]
+    lines = figures.json_lines(run.call([step, "--device", "cuda", "--gather", *options, *graph, *sizes], check=False))
+    if run.ended.code == 0 and len(lines) == 1 and "median_ms" in lines[0]:
+        times[name] = lines[0]["median_ms"]
+    else:
+        failed[name] = why_no_time(run)
+
+
+def by_pytorch(run, twin, modes, times, failed):
+    """So for all modes that are left, by one process."""
+    if not modes:
+        return
     sizes = ["--batch", str(2 if run.small else BATCH)] + (["--steps", "1", "--images", "16"] if run.small else ["--steps", "9"])
-    text = run.call([run.machine.python, twin, "--device", "cuda", "--mode", ",".join(PYTORCH), *sizes], own=False, libraries=False)
-    measured = {line.get("mode"): line for line in figures.json_lines(text)}
-    for mode in PYTORCH:
-        if mode not in measured:
-            raise Failed(f"PyTorch's step printed no result of {mode}")
-        times["PyTorch, " + mode.replace("_tf32_", ", TF32 ")] = measured[mode]["median_ms"]
-    return times
+    text = run.call([run.machine.python, twin, "--device", "cuda", "--mode", ",".join(modes.values()), *sizes], own=False, libraries=False, check=False)
+    said = {line.get("mode"): line for line in figures.json_lines(text)}
+    for name, mode in modes.items():
+        if "median_ms" in said.get(mode, {}):
+            times[name] = said[mode]["median_ms"]
+        else:
+            failed[name] = " ".join(said.get(mode, {}).get("error", "").split())[:300] or why_no_time(run)
 
 
-def one(measured, name):
-    if len(measured) != 1 or "median_ms" not in measured[0]:
-        raise Failed(f"step printed no result of {name}")
-    return measured[0]
+def why_no_time(run):
+    """Of the last program: how it ended, and its last line."""
+    sentence, lines = run.ended.sentence(), run.printed.splitlines()
+    return f"{run.command} {sentence}" + (f": {lines[-1][:300]}" if lines else "") if sentence else f"{run.command} printed no result"
 
 
-def compare(found, times):
-    """PyTorch's best over Mica's best, like with like: median over the rounds."""
+def note(found, rounds):
+    names = dict.fromkeys(name for times in rounds for name in times)
+    found["ms a step"] = {name: round(statistics.median(times[name] for times in rounds if name in times), 4) for name in names}
+    found.update(ratios(rounds))
+
+
+def ratios(rounds):
+    """PyTorch's best over Mica's best, like with like: median over the rounds that have both."""
+    found = {}
     for switch in ("off", "on"):
-        mica, peer = ([t for name, t in times.items() if name.startswith(who) and name.endswith("TF32 " + switch)] for who in ("Mica", "PyTorch"))
-        ratios = [min(p) / min(m) for p, m in zip(zip(*peer), zip(*mica))]
-        found[f"PyTorch's time over Mica's, TF32 {switch}"] = round(statistics.median(ratios), 2)
+        best = [[min((t for name, t in times.items() if name.startswith(who) and name.endswith("TF32 " + switch)), default=None) for who in ("PyTorch", "Mica")]
+                for times in rounds]
+        if both := [peer / mica for peer, mica in best if peer and mica]:
+            found[f"PyTorch's time over Mica's, TF32 {switch}"] = round(statistics.median(both), 2)
+    return found
