@@ -34,6 +34,9 @@ for c in r["cases"]:
   assert c["implementations"][0]["name"] in ("native", "auto") and "skipped" not in c["implementations"][0], c
   for i in c["implementations"]:
     assert "skipped" in i or (i["valid"] and 0 <= i["error"] <= i["bound"] and i["cold"] is None and i["warm"] is None), (c["name"], i)
+bounds = {i["name"]: i["bound"] for c in r["cases"] if c["family"] in ("conv2d", "matmul") for i in c["implementations"] if "skipped" not in i}
+own = {"native": 1e-5, "oneDNN": 1e-5, "naive": 2e-3, "native TF32": 2e-3, "cuDNN": 1e-4, "cuBLAS": 1e-4, "cuDNN TF32": 2e-3, "cuBLAS TF32": 2e-3}
+assert bounds == {name: own[name] for name in bounds} and len(bounds) > 1, bounds
 PYTHON'
 run --device $device --validate --sizes small --filter copy/copy --json -
 check "JSON instead of the table" '[ $status = 0 ] && python3 -m json.tool out >/dev/null && grep -q "\"program\": \"microbench\"" out'
