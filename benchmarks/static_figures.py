@@ -2,7 +2,7 @@
 """What the compiler made of the CUDA kernels: static figures, read without a GPU. Never times.
 
 Registers, spills and shared memory are nvcc's own report, which a build keeps beside each object (cmake/nvcc-resources). Theoretical
-occupancy follows from them. Counts of instructions are read from the machine code by cuobjdump, and are of instructions in the code,
+occupancy follows from them; it is "at most" that of a kernel whose launch asks for more shared memory, as much as its sizes need. Counts of instructions are read from the machine code by cuobjdump, and are of instructions in the code,
 not of those executed. Bytes and FLOP of each case by formula come from microbench --static, where the build has it."""
 import argparse
 import math
@@ -18,6 +18,7 @@ from pathlib import Path
 # A multiprocessor of compute capability 9.0: CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
 REGISTERS, WARPS, BLOCKS, SHARED = 65536, 64, 32, 227 * 1024
 USUAL_THREADS = 256  # a block, but for kernels whose launch bounds allow fewer (kernels/cuda/launch.h)
+SOURCES = Path(__file__).resolve().parent.parent / "kernels/cuda"
 COUNTED = {"HMMA": r"HMMA", "LDG.128": r"LDG\S*\.128", "STG.128": r"STG\S*\.128", "LDS.128": r"LDS\S*\.128", "STS.128": r"STS\S*\.128", "LDG": r"LDG", "STG": r"STG",
            "LDS": r"LDS", "STS": r"STS", "local": r"LDL|STL"}
 
@@ -35,6 +36,11 @@ def resources(path):
             shared = re.search(r"(\d+) bytes smem", line)
             yield name, arch, int(m[1]), spilled, int(shared[1]) if shared else 0
             name = None
+
+
+def with_dynamic_shared(source):
+    """The kernels of a source that have dynamic shared memory, of which the compiler does not know how much."""
+    return set(re.findall(r"__global__[^;{]*\b(\w+)\([^;{()]*\)\s*\{\s*MICA_SHARED_DYNAMIC", source))
 
 
 def occupancy(registers, shared, threads):
@@ -89,7 +95,7 @@ def main():
         sys.exit(f"static_figures.py: no .resources files of kernels under {args.build}; give a build folder made where nvcc is, such as build/release")
     cuobjdump = find_cuobjdump(args.cuobjdump)
     print(f"Static figures of {args.arch}, read from the compiler's output; nothing here was run. Occupancy: of {WARPS} warps, at {USUAL_THREADS} threads a\n"
-          f"block or the kernel's launch bounds, if fewer. Shared memory: static, bytes.")
+          f"block or the kernel's launch bounds, if fewer; at most: without the shared memory that the launch asks for. Shared memory: static, bytes.")
     if not cuobjdump:
         print("The machine code was not read, for want of cuobjdump: it is part of the CUDA toolkit, and pip install nvidia-cuda-cuobjdump\n"
               "nvidia-cuda-nvdisasm brings it (then --cuobjdump PATH, with nvdisasm beside it).")
@@ -99,9 +105,12 @@ def main():
     for report in reports:
         kernels = [k for k in resources(report) if k[1] == args.arch]
         counts, bounds = machine_code(cuobjdump, report.with_suffix(""), args.arch) if cuobjdump and kernels else ({}, {})
+        source = SOURCES / report.name.removesuffix(".o.resources")
+        dynamic = with_dynamic_shared(source.read_text()) if source.exists() else set()
         for (name, _, registers, spilled, shared), text in zip(kernels, readable([k[0] for k in kernels])):
             share = occupancy(registers, shared, min(USUAL_THREADS, bounds.get(name, USUAL_THREADS)))
-            print(f"| {report.name.split('.')[0]} | {text} | {registers} | {spilled} | {shared} | {share:.0%} |" +
+            most = "at most " if re.sub(r"<.*", "", text).split("::")[-1] in dynamic else ""
+            print(f"| {report.name.split('.')[0]} | {text} | {registers} | {spilled} | {shared} | {most}{share:.0%} |" +
                   "".join(f" {counts[name][c]} |" if name in counts else " – |" for c in columns))
     program = args.build / "benchmarks/kernels/microbench"
     if program.exists():

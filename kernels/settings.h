@@ -19,6 +19,11 @@ enum class Policy {
 enum class LibraryOp { matmul, conv2d, batch_norm, dropout, max_pool2d, avg_pool2d, softmax };
 inline constexpr std::array library_op_names{"matmul", "conv2d", "batch_norm", "dropout", "max_pool2d", "avg_pool2d", "softmax"};
 
+// Ops that a policy gave to a library: those that it did, and those that it could not do, which our own kernels then did.
+struct LibraryOps {
+  long done = 0, refused = 0;
+};
+
 struct Settings {
   Policy policy(LibraryOp op) const { return policies[static_cast<std::size_t>(op)]; }
 

@@ -1,12 +1,9 @@
 #include "harness.h"
 
 #include "families.h"
-#include "machine.h"
-
-#include "../../examples/ceilings/clock.h"
+#include "timer.h"
 
 #include <mica/core/error.h>
-#include <mica/core/settings.h>
 
 #include <fmt/format.h>
 
@@ -20,7 +17,7 @@ namespace mica::bench {
 
 volatile std::sig_atomic_t interrupted = 0;
 
-Timing timing_of(std::vector<double> us, i64 calls, int disturbed) {
+Timing timing_of(std::vector<double> us, i64 calls, int disturbed, bool graph) {
   std::sort(us.begin(), us.end());
   const auto quantile = [&](double q) {
     const double at = q * static_cast<double>(us.size() - 1);
@@ -28,7 +25,7 @@ Timing timing_of(std::vector<double> us, i64 calls, int disturbed) {
     const double part = at - static_cast<double>(below);
     return us[below] + part * (us[std::min(below + 1, us.size() - 1)] - us[below]);
   };
-  return {quantile(0.5), quantile(0.25), quantile(0.75), us.front(), us.back(), calls, disturbed};
+  return {quantile(0.5), quantile(0.25), quantile(0.75), us.front(), us.back(), calls, disturbed, graph, static_cast<int>(us.size())};
 }
 
 bool selects(const std::string& filter, const std::string& name) {
@@ -53,24 +50,7 @@ Cases<Context> every_case(const std::string& sizes) {
 
 namespace {
 
-// What a case's implementation asks of libraries, for a scope.
-class Choice {
- public:
-  template <class Context>
-  explicit Choice(const Implementation<Context>& implementation)
-      : matmul_tf32_(settings().matmul_tf32), cudnn_tf32_(settings().cudnn_tf32) {
-    set_policy(implementation.policy);
-    settings().matmul_tf32 = settings().cudnn_tf32 = implementation.products == Products::tf32;
-  }
-  ~Choice() { settings().matmul_tf32 = matmul_tf32_, settings().cudnn_tf32 = cudnn_tf32_; }
-  Choice(const Choice&) = delete;
-  Choice& operator=(const Choice&) = delete;
-
- private:
-  bool matmul_tf32_, cudnn_tf32_;
-};
-
-std::string why_skipped(const std::string& implementation) {
+std::string why_no_library(const std::string& implementation) {
   if (implementation.starts_with("cuDNN")) return why_no_cudnn();
   if (implementation.starts_with("cuBLAS")) return why_no_cublas();
 #ifndef MICA_ONEDNN
@@ -83,6 +63,23 @@ template <class Context>
 bool has_tensor_cores(const Context& context) {
   if constexpr (on_cuda<Context>) return context.has_tensor_cores();
   else return false;
+}
+
+template <class Context>
+kernels::LibraryOps library_ops(const Context& context) {
+  if constexpr (on_cuda<Context>) return context.library_ops();
+  else return {};
+}
+
+void say_what_is_wrong(const CaseResult& result) {
+  const std::string name = result.family + "/" + result.name;
+  for (const Measured& m : result.measured)
+    if (!m.failed.empty())
+      fmt::print(stderr, "{}: {} failed: {}\n", name, m.implementation, m.failed);
+    else if (!m.valid && m.skipped.empty())
+      fmt::print(stderr, "{}: {} is wrong: its error is {:.3g} of the largest value, expected {:.3g} at most\n", name, m.implementation, m.error,
+                 m.bound);
+  if (!result.failed.empty()) fmt::print(stderr, "{} failed: {}\n", name, result.failed);
 }
 
 template <class Context>
@@ -104,14 +101,17 @@ class Runner {
     arena_.emplace(device_, needed);
   }
 
-  CaseResult run() {
-    CaseResult result{case_.family, case_.name, case_.bytes, case_.flops, {}};
+  void run(std::vector<Measured>& measured) {
     std::optional<Reference> reference;
     if (case_.reference) case_.reference(reference.emplace(start_));
-    for (const Implementation<Context>& implementation : case_.implementations)
-      result.measured.push_back(checked(implementation, reference));
-    if (!options_.validate && !interrupted) measure(result);
-    return result;
+    for (const Implementation<Context>& implementation : case_.implementations) {
+      Measured& m = measured.emplace_back(Measured{implementation.name, implementation.products, why_skipped(implementation)});
+      m.bound = implementation.tolerance.value_or(case_.tolerance);
+      if (m.skipped.empty()) attempt(m, [&] { check(implementation, reference, m); });
+    }
+    if (options_.validate || interrupted) return;
+    for (i64 k = 0; k < (case_.set_bytes ? sets_ : 0); ++k) fill_set(k);
+    Timer<Context>(context_, case_, options_, sets_, [&](const auto& implementation, i64 index) { call(implementation, index); }).measure(measured);
   }
 
  private:
@@ -124,14 +124,16 @@ class Runner {
   Set set(i64 index) const { return {arena_->base() + static_cast<std::size_t>(index % sets_) * case_.set_bytes}; }
   void fill_set(i64 index) { copy_bytes("microbench", device_, set(index).base, Device::cpu(), start_.data(), start_.size()); }
   void call(const Implementation<Context>& implementation, i64 index) { implementation.run(context_, set(index)); }
+  std::string why_skipped(const Implementation<Context>& implementation) const {
+    if (case_.tensor_cores && !has_tensor_cores(context_)) return "this device has no tensor cores for TF32";
+    return why_no_library(implementation.name);
+  }
 
   // ---- is it right? ----
-  Measured checked(const Implementation<Context>& implementation, const std::optional<Reference>& reference) {
-    const double bound = implementation.tolerance.value_or(case_.tolerance);
-    Measured m{implementation.name, implementation.products, why_skipped(implementation.name), 0, bound, false, {}, {}};
-    if (case_.tensor_cores && !has_tensor_cores(context_)) m.skipped = "this device has no tensor cores for TF32";
-    if (!m.skipped.empty()) return m;
+  void check(const Implementation<Context>& implementation, const std::optional<Reference>& reference, Measured& m) {
+    if (implementation.name == options_.plant_failure) throw Error("planted");
     const Choice choice(implementation);
+    const kernels::LibraryOps before = library_ops(context_);
     if (implementation.error) {
       m.error = implementation.error();
     } else {
@@ -139,8 +141,15 @@ class Runner {
       call(implementation, 0);
       m.error = worst(implementation, *reference);
     }
-    m.valid = m.error <= m.bound;
-    return m;
+    if (on_cuda<Context> && implementation.policy == kernels::Policy::library) m.skipped = why_not_by_library(implementation, before);
+    m.valid = m.skipped.empty() && m.error <= m.bound;
+  }
+
+  // Where a library refuses an op, our own kernel does it: then this is no figure of the library's. Of a whole step some ops may be so.
+  std::string why_not_by_library(const Implementation<Context>& implementation, const kernels::LibraryOps& before) {
+    const kernels::LibraryOps now = library_ops(context_);
+    const bool refused = now.refused > before.refused && !implementation.error;
+    return refused || now.done == before.done ? implementation.name.substr(0, implementation.name.find(' ')) + " has no kernel for this" : "";
   }
 
   // The largest error of any output, relative to the output's largest value.
@@ -169,55 +178,6 @@ class Runner {
     return most / scale;
   }
 
-  // ---- how long does it take? ----
-  struct Way {  // of running an implementation: warm or cold
-    std::size_t implementation;
-    bool cold;
-    i64 calls = 1, next = 0;
-    std::vector<double> times = {};
-    int disturbed = 0;
-  };
-  double group(Way& way) {
-    const Implementation<Context>& implementation = case_.implementations[way.implementation];
-    const Choice choice(implementation);
-    const double us = microseconds(context_, [&] {
-      for (i64 i = 0; i < way.calls; ++i) call(implementation, way.cold ? way.next++ : 0);
-    });
-    return us / static_cast<double>(way.calls);
-  }
-  // On the CPU a group during which another program took a processor is timed again, a few times.
-  void repeat(Way& way) {
-    for (int attempt = 0;; ++attempt) {
-      const long switches = involuntary_switches();
-      const double us = group(way), seconds = us * static_cast<double>(way.calls) * 1e-6;
-      const bool disturbed = !on_cuda<Context> && static_cast<double>(involuntary_switches() - switches) > 20 * seconds;
-      if (disturbed && attempt < 8 && !interrupted) continue;
-      way.disturbed += disturbed;
-      way.times.push_back(us);
-      return;
-    }
-  }
-  void measure(CaseResult& result) {
-    for (i64 k = 0; k < (case_.set_bytes ? sets_ : 0); ++k) fill_set(k);
-    std::vector<Way> ways;
-    for (std::size_t i = 0; i < case_.implementations.size(); ++i)
-      for (const bool cold : {false, true})
-        if (result.measured[i].valid && (!cold || case_.set_bytes)) ways.push_back({i, cold});
-    for (Way& way : ways) {  // warming up, and how many calls fill a group
-      for (double us = group(way); us * static_cast<double>(way.calls) < options_.group_ms * 500 && way.calls < (1 << 20) && !interrupted;
-           us = group(way))
-        way.calls = std::clamp(static_cast<i64>(options_.group_ms * 1000 / std::max(us, 1e-3)), way.calls + 1, way.calls * 16);
-    }
-    for (int round = 0; round < options_.repeats; ++round)
-      for (Way& way : ways) {
-        if (interrupted) return;
-        repeat(way);
-      }
-    for (Way& way : ways)
-      (way.cold ? result.measured[way.implementation].cold : result.measured[way.implementation].warm) =
-          timing_of(way.times, way.calls, way.disturbed);
-  }
-
   Context& context_;
   const Case<Context>& case_;
   const Options& options_;
@@ -230,34 +190,46 @@ class Runner {
 }  // namespace
 
 template <class Context>
-void run(Context& context, Report& report) {
-  const Cases<Context> cases = every_case<Context>(report.options.sizes);
+void run(Context& context, Report& report, const std::function<void()>& keep) {
+  const auto start = std::chrono::steady_clock::now();
+  const long switches = involuntary_switches();
+  const auto now = [&](bool cut_short) {
+    report.interrupted = cut_short;
+    report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    report.involuntary_switches = involuntary_switches() - switches;
+    keep();
+  };
+  Cases<Context> cases = every_case<Context>(report.options.sizes);
+  std::erase_if(cases.all, [&](const Case<Context>& c) { return !selects(report.options.filter, c.family + "/" + c.name); });
   if (!report.options.validate) report.ceilings = measure_ceilings(device_of(context), report.options.sizes == "small", [] { return interrupted != 0; });
   const std::size_t cache = last_cache_bytes(device_of(context));
-  const long switches = involuntary_switches();
-  const auto start = std::chrono::steady_clock::now();
   std::optional<Arena> arena;
-  for (const Case<Context>& c : cases.all) {
-    if (!selects(report.options.filter, c.family + "/" + c.name)) continue;
-    if (interrupted) break;
-    fmt::print(stderr, "{}/{}\n", c.family, c.name);
-    const CaseResult result = Runner<Context>(context, c, report.options, cache, arena).run();
-    for (const Measured& m : result.measured)
-      if (!m.valid && m.skipped.empty())
-        fmt::print(stderr, "{}/{}: {} is wrong: its error is {:.3g} of the largest value, expected {:.3g} at most\n", c.family, c.name,
-                   m.implementation, m.error, m.bound);
-    if (!interrupted || report.options.validate) report.cases.push_back(result);
+  bool lost = false;
+  now(true);
+  for (std::size_t k = 0; k < cases.all.size() && !interrupted && !lost; ++k) {
+    const Case<Context>& c = cases.all[k];
+    fmt::print(stderr, "{}/{} ({} of {}, after {:.1f} s)\n", c.family, c.name, k + 1, cases.all.size(),
+               std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    CaseResult result{c.family, c.name, c.bytes, c.flops, {}};
+    try {
+      Runner<Context>(context, c, report.options, cache, arena).run(result.measured);
+    } catch (const std::exception& error) {
+      lost = dynamic_cast<const DeviceLost*>(&error) != nullptr;
+      const bool told = std::ranges::any_of(result.measured, [](const Measured& m) { return !m.failed.empty(); });
+      if (!lost || !told) result.failed = error.what();
+    }
+    say_what_is_wrong(result);
+    if (!interrupted || report.options.validate || !result.failed.empty()) report.cases.push_back(result);
+    now(true);
   }
-  report.interrupted = interrupted;
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  report.involuntary_switches = involuntary_switches() - switches;
+  now(interrupted || lost);
 }
 
 template Cases<Cpu> every_case(const std::string&);
-template void run(Cpu&, Report&);
+template void run(Cpu&, Report&, const std::function<void()>&);
 #ifdef MICA_CUDA
 template Cases<Cuda> every_case(const std::string&);
-template void run(Cuda&, Report&);
+template void run(Cuda&, Report&, const std::function<void()>&);
 #endif
 
 }  // namespace mica::bench

@@ -9,7 +9,10 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include <cmath>
 #include <iterator>
+
+#include <sys/time.h>
 
 namespace mica::bench {
 namespace {
@@ -17,6 +20,14 @@ namespace {
 void on_interrupt(int) {
   interrupted = 1;
   std::signal(SIGINT, SIG_DFL);  // a second one ends the program at once
+}
+
+// Like Ctrl-C, that much later; 0: never.
+void interrupt_after(double seconds) {
+  std::signal(SIGALRM, on_interrupt);
+  itimerval timer{};
+  timer.it_value = {static_cast<time_t>(seconds), static_cast<suseconds_t>(std::fmod(seconds, 1) * 1e6)};
+  setitimer(ITIMER_REAL, &timer, nullptr);
 }
 
 Options parse(CLI::App& app, int argc, char** argv) {
@@ -32,9 +43,13 @@ Options parse(CLI::App& app, int argc, char** argv) {
       ->check(CLI::IsMember({"small", "network", "large"}))
       ->capture_default_str();
   app.add_option("--threads", o.threads, "of the CPU; every core unless given")->check(CLI::Range(1, 1024));
-  app.add_option("--repeats", o.repeats, "of each timing")->check(CLI::Range(5, 10000))->capture_default_str();
+  app.add_option("--repeats", o.repeats, "of each timing")->check(CLI::Range(1, 10000))->capture_default_str();
+  app.add_option("--group-ms", o.group_ms, "of calls that are timed at once")->check(CLI::Range(1e-3, 1e4))->capture_default_str();
+  app.add_option("--time-limit", o.time_limit, "seconds, after which it stops as after Ctrl-C: what was measured is kept")->check(CLI::Range(0.1, 1e6));
   app.add_option("--json", o.json, "a file for the figures; - is standard output, instead of the table");
-  app.add_flag("--plant-error", o.plant_error)->group("");  // for tests: a result is made wrong, and validation must see it
+  app.add_flag("--plant-error", o.plant_error)->group("");
+  app.add_option("--plant-failure", o.plant_failure)->group("");
+  app.add_flag("--plant-times", o.plant_times)->group("");
   app.parse(argc, argv);
   return o;
 }
@@ -45,7 +60,7 @@ void name_cases(Report& report) {
   for (const Case<Context>& c : every_case<Context>(report.options.sizes).all) {
     if (!selects(report.options.filter, c.family + "/" + c.name)) continue;
     CaseResult& result = report.cases.emplace_back(CaseResult{c.family, c.name, c.bytes, c.flops, {}});
-    for (const Implementation<Context>& i : c.implementations) result.measured.push_back({i.name, i.products, {}, 0, 0, false, {}, {}});
+    for (const Implementation<Context>& i : c.implementations) result.measured.push_back({i.name, i.products});
   }
 }
 
@@ -70,18 +85,26 @@ int work(Report& report, const Get& context) {
   if (o.list) return print_list(report), 0;
   if (o.figures) return print_roofline(report), 0;
   report.cases.clear();
-  if (!o.json.empty() && o.json != "-") write_json(report, machine_of(context()));  // so that a bad path is known before hours of work
+  Machine machine = machine_of(context());
+  machine.emulated = machine.emulated && !o.plant_times;
+  const auto keep = [&] {
+    if (!o.json.empty() && o.json != "-") write_json(report, machine);
+  };
+  keep();  // so that a bad path is known before hours of work
   std::signal(SIGINT, on_interrupt);
-  run(context(), report);
-  const Machine machine = machine_of(context());
-  if (!o.json.empty()) write_json(report, machine);
-  if (o.json != "-") print_table(report, machine);
-  std::size_t checked = 0, wrong = 0;
-  for (const CaseResult& c : report.cases)
-    for (const Measured& m : c.measured) checked += m.skipped.empty(), wrong += m.skipped.empty() && !m.valid;
-  fmt::print(stderr, "{} implementations of {} cases checked, {} wrong{}\n", checked, report.cases.size(), wrong,
-             report.interrupted ? "; interrupted, the rest was not measured" : "");
-  return wrong ? 1 : report.interrupted ? 130 : 0;
+  interrupt_after(o.time_limit);
+  run(context(), report, keep);
+  o.json == "-" ? write_json(report, machine) : print_table(report, machine);
+  std::size_t checked = 0, wrong = 0, failed = 0;
+  for (const CaseResult& c : report.cases) {
+    failed += !c.failed.empty();
+    for (const Measured& m : c.measured)
+      if (!m.failed.empty()) ++failed;
+      else checked += m.skipped.empty(), wrong += m.skipped.empty() && !m.valid;
+  }
+  fmt::print(stderr, "{} implementations of {} cases checked, {} wrong{}{}\n", checked, report.cases.size(), wrong,
+             failed ? fmt::format(", {} failed", failed) : "", report.interrupted ? "; interrupted, the rest was not measured" : "");
+  return wrong || failed ? 1 : report.interrupted ? 130 : 0;
 }
 
 }  // namespace

@@ -1,13 +1,12 @@
 #include "report.h"
 
-#include <mica/core/error.h>
+#include <mica/core/file.h>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 
 namespace mica::bench {
 namespace {
@@ -21,9 +20,14 @@ std::string significant(double x) {
   const int decimals = x >= 99.95 ? 0 : x >= 9.995 ? 1 : 2;
   return fmt::format("{:.{}f}", x, decimals);
 }
-std::string time_text(const std::optional<Timing>& t) {
-  return t ? fmt::format("{} ({} to {}){}", significant(t->median), significant(t->low), significant(t->high), t->disturbed ? "*" : "")
-           : "–";
+// Were calls made one by one, so quickly that their launches, and not their kernels, may be what was timed?
+bool launch_bound(const Report& report, const Timing& t) { return !t.graph && t.median < 2e6 * report.ceilings->launch; }
+
+std::string time_text(const Report& report, const std::optional<Timing>& t) {
+  if (!t) return "–";
+  return fmt::format("{} ({} to {}){}{}{}{}", significant(t->median), significant(t->low), significant(t->high), t->disturbed ? "*" : "",
+                     t->graph ? " graph" : "", launch_bound(report, *t) ? " launch-bound" : "",
+                     t->repeats < report.options.repeats ? fmt::format(" {} repeats", t->repeats) : "");
 }
 
 double percent(const Report& report, const CaseResult& c, const Measured& m, const Timing& t) {
@@ -33,18 +37,19 @@ double percent(const Report& report, const CaseResult& c, const Measured& m, con
 void print_row(const Report& report, const CaseResult& c, const Measured& m) {
   const std::string name = c.family + "/" + c.name;
   if (!m.skipped.empty()) return fmt::print("| {} | {} | not run: {} | | | | | |\n", name, m.implementation, m.skipped);
+  if (!m.failed.empty()) return fmt::print("| {} | {} | failed: {} | | | | | |\n", name, m.implementation, m.failed);
   if (!m.valid) return fmt::print("| {} | {} | wrong by {:.2g} | | | | | |\n", name, m.implementation, m.error);
   const std::optional<Timing>& t = judged(m);
   if (!t) return fmt::print("| {} | {} | right within {:.1g} | | | | | |\n", name, m.implementation, m.error);
   const std::optional<Timing>& ours = judged(c.measured.front());
-  fmt::print("| {} | {} | {} | {} | {} | {} | {:.0f} % {} | {} |\n", name, m.implementation, time_text(m.cold), time_text(m.warm),
+  fmt::print("| {} | {} | {} | {} | {} | {} | {:.0f} % {} | {} |\n", name, m.implementation, time_text(report, m.cold), time_text(report, m.warm),
              significant(c.bytes / t->median * 1e-3), c.flops > 0 ? significant(c.flops / t->median * 1e-3) : "–", percent(report, c, m, *t),
              report.ceilings->binding(c.bytes, c.flops, m.products), ours ? significant(t->median / ours->median) : "–");
 }
 
 Json to_json(const Report& report, const CaseResult& c, const Measured& m, const Timing& t) {
   return {{"median_us", t.median}, {"low_us", t.low}, {"high_us", t.high}, {"min_us", t.least}, {"max_us", t.most},
-          {"repeats", report.options.repeats}, {"calls", t.calls}, {"disturbed", t.disturbed}, {"gb_s", c.bytes / t.median * 1e-3},
+          {"repeats", t.repeats}, {"calls", t.calls}, {"graph", t.graph}, {"launch_bound", launch_bound(report, t)}, {"disturbed", t.disturbed}, {"gb_s", c.bytes / t.median * 1e-3},
           {"gflop_s", c.flops / t.median * 1e-3}, {"percent_of_ceiling", percent(report, c, m, t)},
           {"ceiling", report.ceilings->binding(c.bytes, c.flops, m.products)}};
 }
@@ -53,12 +58,20 @@ Json to_json(const Report& report, const CaseResult& c, const Measured& m, bool 
   Json json{{"name", m.implementation}};
   if (!m.skipped.empty()) return json["skipped"] = m.skipped, json;
   json["valid"] = m.valid;
-  json["error"] = std::isfinite(m.error) ? Json(m.error) : Json(nullptr);
+  json["error"] = m.failed.empty() && std::isfinite(m.error) ? Json(m.error) : Json(nullptr);
   json["bound"] = m.bound;
   const auto timing = [&](const std::optional<Timing>& t) { return t && with_times ? to_json(report, c, m, *t) : Json(nullptr); };
   json["cold"] = timing(m.cold);
   json["warm"] = timing(m.warm);
   return json;
+}
+
+// What was thrown in a case.
+std::string failures(const CaseResult& c) {
+  std::string text = c.failed;
+  for (const Measured& m : c.measured)
+    if (!m.failed.empty()) text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", m.implementation, m.failed);
+  return text;
 }
 
 }  // namespace
@@ -77,14 +90,18 @@ void print_table(const Report& report, const Machine& machine) {
                machine.cache_bytes >> 20);
     fmt::print("It took {:.0f} s, in which other programs took a processor {} times. *: also while this was timed, again and again.\n",
                report.seconds, report.involuntary_switches);
+    if (report.ceilings->launch > 0)
+      fmt::print("graph: replayed as a CUDA graph. launch-bound: called one by one in less than two launches, which then may be what was timed.\n");
   }
   fmt::print("\n| case | by | cold, µs (quartiles) | warm, µs (quartiles) | GB/s | GFLOP/s | of the ceiling | times ours |\n"
              "|---|---|---|---|---|---|---|---|\n");
-  for (CaseResult c : report.cases)
+  for (CaseResult c : report.cases) {
     for (Measured& m : c.measured) {
       if (machine.emulated) m.cold.reset(), m.warm.reset();
       print_row(report, c, m);
     }
+    if (!c.failed.empty()) fmt::print("| {}/{} | | failed: {} | | | | | |\n", c.family, c.name, c.failed);
+  }
 }
 
 void print_list(const Report& report) {
@@ -114,8 +131,10 @@ void write_json(const Report& report, const Machine& machine) {
   for (const CaseResult& c : report.cases) {
     Json implementations = Json::array();
     for (const Measured& m : c.measured) implementations.push_back(to_json(report, c, m, !machine.emulated));
-    cases.push_back({{"family", c.family}, {"name", c.name}, {"bytes", c.bytes}, {"flops", c.flops},
-                     {"implementations", implementations}});
+    Json json{{"family", c.family}, {"name", c.name}, {"bytes", c.bytes}, {"flops", c.flops}};
+    if (const std::string text = failures(c); !text.empty()) json["error"] = text;
+    json["implementations"] = implementations;
+    cases.push_back(json);
   }
   const auto or_null = [](double value) { return value > 0 ? Json(value) : Json(nullptr); };
   Json ceilings = nullptr;
@@ -129,10 +148,8 @@ void write_json(const Report& report, const Machine& machine) {
                   {"commit", commit()}, {"date", date()}, {"sizes", report.options.sizes}, {"validated_only", report.options.validate},
                   {"interrupted", report.interrupted},
                   {"seconds", report.seconds}, {"involuntary_switches", report.involuntary_switches}, {"ceilings", ceilings}, {"cases", cases}};
-  if (report.options.json == "-") return fmt::print("{}\n", json.dump(1));
-  std::ofstream out(report.options.json);
-  out << json.dump(1) << "\n";
-  if (!out.flush()) throw Error(fmt::format("--json {}: cannot be written; give a file in a folder that exists", report.options.json));
+  const std::string text = json.dump(1) + "\n";
+  report.options.json == "-" ? fmt::print("{}", text) : write_file(report.options.json, {text});
 }
 
 }  // namespace mica::bench

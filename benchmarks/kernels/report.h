@@ -12,7 +12,7 @@ void print_list(const Report& report);  // of cases: bytes, FLOP, implementation
 // Bytes and FLOP of each case against a GPU's data sheet: what is known without one. No times.
 void print_roofline(const Report& report);
 
-// Throws Error where the file cannot be written. `-` is standard output.
+// Replaces the file as a whole, so that there is a valid one at any time; throws FileError where it cannot be written. `-` is standard output.
 void write_json(const Report& report, const Machine& machine);
 
 }  // namespace mica::bench

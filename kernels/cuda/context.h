@@ -78,6 +78,9 @@ class Cuda {
     return f();
   }
 
+  LibraryOps library_ops() const { return {done_by_library_, refused_by_library_}; }  // by cuBLAS and cuDNN, so far
+  bool by_library(bool done) { return ++(done ? done_by_library_ : refused_by_library_), done; }  // counts one
+
   // The name of the last kernel that was started in this process, for errors.
   static const char* last_launch() { return last_launch_; }
   static void launched(const char* name) { last_launch_ = name; }
@@ -89,6 +92,7 @@ class Cuda {
   int device_;
   int multiprocessors_ = 0, capability_ = 0;  // capability_: of device and kernels, the major number
   static inline std::atomic<const char*> last_launch_ = "";
+  std::atomic<long> done_by_library_ = 0, refused_by_library_ = 0;
   const Settings& settings_;
   Stream stream_;
   DeviceMemory& memory_;

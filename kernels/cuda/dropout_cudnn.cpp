@@ -49,15 +49,15 @@ i64 dropout_reserve_bytes(Cuda& cuda, i64 n) {
 
 template <class T>
 bool dropout_by_cudnn(Cuda& cuda, i64 n, const GeneratedDropout& d, const T* x, T* y, std::uint8_t* reserve) {
-  if (static_cast<float>(d.p) >= 1 || !cudnn_aligned({x, y, reserve})) return false;
+  if (static_cast<float>(d.p) >= 1 || !cudnn_aligned({x, y, reserve})) return cuda.by_library(false);
   Cudnn& cudnn = *cuda.cudnn();
   const std::lock_guard lock(cudnn.mutex());
-  return cuda.with_more_memory([&] {
+  return cuda.by_library(cuda.with_more_memory([&] {
     const Elements elements(cudnn_type<T>, n);
     return started(MICA_CUDNN_CALL(cudnnDropoutForward)(cudnn.handle(), Descriptor(cuda, cudnn, d), elements, x, elements, y, reserve,
                                                         reserve_bytes(elements)),
                    "cudnnDropoutForward");
-  });
+  }));
 }
 
 // The generator's states are given, and not read. A gradient may begin anywhere, and our own kernel does not know the mask.

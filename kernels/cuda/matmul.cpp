@@ -12,7 +12,9 @@ bool wants_library(const Cuda& cuda, const MatmulDims& d) {
 
 template <class T>
 void matmul_any(Cuda& cuda, const MatmulDims& d, const T* a, const T* b, const T* bias, T* c) {
-  if (wants_library(cuda, d) && cuda.cublas() && cuda.with_more_memory([&] { return cublas::matmul(cuda, d, a, b, bias, c); })) return;
+  if (wants_library(cuda, d) && cuda.cublas() &&
+      cuda.by_library(cuda.with_more_memory([&] { return cublas::matmul(cuda, d, a, b, bias, c); })))
+    return;
   native::matmul(cuda, d, a, b, bias, c);
 }
 

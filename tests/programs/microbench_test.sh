@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The program microbench from outside: it checks every kernel, sees a wrong one, names its cases, and refuses bad options. Nothing is
-# timed but one case.
+# The program microbench from outside: it checks every kernel, sees a wrong one, keeps what it has whatever happens, names its cases, and
+# refuses bad options. No more is timed than a case or two.
 # usage: microbench_test.sh MICROBENCH BACKEND SOURCE      (BACKEND: nvcc, emulator, or empty)
 set -uo pipefail
 program=$1 backend=$2 source=$3 compare=$3/benchmarks/compare.py
@@ -18,13 +18,13 @@ device=cpu
 # ---- every kernel is right, and a wrong result is seen ----
 run --device $device --validate --sizes small --json all.json
 check "every kernel is right" '[ $status = 0 ] && grep -qE "^[0-9]+ implementations of [0-9]+ cases checked, 0 wrong$" err && [ "$(grep -c "native | right within" out)" -gt 40 ]'
+cases=$(grep -c '"family"' all.json)
+check "progress, with the time used" '[ "$(grep -cE "^[^ ]+/.* \([0-9]+ of $cases, after [0-9]+\.[0-9] s\)$" err)" = "$cases" ]'
 run --device $device --validate --sizes small --filter elementwise/relu --plant-error
 check "a wrong result is seen" '[ $status = 1 ] && grep -q "elementwise/relu 1003: native is wrong: its error is" err && grep -q "| native | wrong by" out'
-families="elementwise broadcast reduction copy matmul conv2d batch_norm layer_norm dropout pool loss optimizer gather step"
-[ $device = cpu ] || families+=" chain"
-for family in $families; do
-  check "$family is there" "grep -q '\"family\": \"$family\"' all.json"
-done
+families="step conv2d chain batch_norm optimizer matmul pool loss gather dropout layer_norm elementwise broadcast reduction copy"
+[ $device = cuda ] || families=${families/ chain/}
+check "every family is there, what weighs most in a step first" '[ "$(sed -n "s/.*\"family\": \"\(.*\)\".*/\1/p" all.json | uniq | xargs)" = "$families" ]'
 check "JSON" 'python3 - all.json $device <<"PYTHON"
 import json, sys
 r = json.load(open(sys.argv[1]))
@@ -36,37 +36,95 @@ for c in r["cases"]:
   assert c["implementations"][0]["name"] in ("native", "auto") and "skipped" not in c["implementations"][0], c
   for i in c["implementations"]:
     assert "skipped" in i or (i["valid"] and 0 <= i["error"] <= i["bound"] and i["cold"] is None and i["warm"] is None), (c["name"], i)
+bounds = {i["name"]: i["bound"] for c in r["cases"] if c["family"] in ("conv2d", "matmul") for i in c["implementations"] if "skipped" not in i}
+own = {"native": 1e-5, "oneDNN": 1e-5, "naive": 2e-3, "native TF32": 2e-3, "cuDNN": 1e-4, "cuBLAS": 1e-4, "cuDNN TF32": 2e-3, "cuBLAS TF32": 2e-3}
+assert bounds == {name: own[name] for name in bounds} and len(bounds) > 1, bounds
 PYTHON'
 run --device $device --validate --sizes small --filter copy/copy --json -
 check "JSON instead of the table" '[ $status = 0 ] && python3 -m json.tool out >/dev/null && grep -q "\"program\": \"microbench\"" out'
 
-# ---- a timed case ----
-run --device $device --sizes small --filter "^reduction/sum of rows" --repeats 5 --json timed.json
-check "times" '[ $status = 0 ] && [ "$(grep -c "reduction/sum of rows" out)" = 2 ]'
-if [ $device = cuda ]; then
-  check "an emulated device has no times" 'grep -q "An emulated device: its times say nothing" out && grep -q "\"ceilings\": null" timed.json && ! grep -q median_us timed.json'
-else
-  check "figures" 'python3 - timed.json <<"PYTHON"
+# ---- what throws, runs out of time or is killed loses nothing else ----
+run --device $device --validate --sizes small --filter "elementwise/(relu|sigmoid) 1003" --plant-failure naive --json failed.json
+check "what throws is told, and the others go on" '[ $status = 1 ] && grep -q "^elementwise/relu 1003: naive failed: planted$" err &&
+  grep -q "^2 implementations of 2 cases checked, 0 wrong, 2 failed$" err && [ "$(grep -c "| naive | failed: planted |" out)" = 2 ] && [ "$(grep -c "| native | right within" out)" = 2 ]'
+check "JSON of what throws" 'python3 - failed.json <<"PYTHON"
 import json, sys
 r = json.load(open(sys.argv[1]))
-assert r["ceilings"]["copy_gb_s"] > 0 and r["ceilings"]["fma_gflop_s"] > 0 and r["threads"] > 0, r
-assert r["ceilings"]["tf32_gflop_s"] is None and r["ceilings"]["launch_us"] is None and not r["validated_only"], r
+assert len(r["cases"]) == 2 and not r["interrupted"], r
+for c in r["cases"]:
+  native, naive = c["implementations"]
+  assert c["error"] == "naive: planted" and native["valid"] and not naive["valid"] and naive["error"] is None, c
+PYTHON'
+start() { # FILE: a long run, with its first case in FILE
+  rm -f "$1" err  # or what an earlier run wrote would count
+  "$program" --device $device --sizes small --filter "elementwise|broadcast|reduction|copy" --group-ms 2 --json "$1" >out 2>err & running=$!
+  for _ in $(seq 400); do grep -qs '"family"' "$1" && break; sleep 0.05; done
+}
+start killed.json
+kill -KILL $running; wait $running 2>/dev/null; status=$?
+check "a run that is killed leaves what it has" '[ $status = 137 ] && python3 -m json.tool killed.json >/dev/null &&
+  grep -q "\"name\": \"relu 1003\"" killed.json && grep -q "\"interrupted\": true" killed.json'
+start cut.json
+kill -INT $running; wait $running; status=$?
+check "Ctrl-C keeps what was measured" '[ $status = 130 ] && grep -q "\"interrupted\": true" cut.json && grep -q "; interrupted, the rest was not measured" err &&
+  python3 -m json.tool cut.json >/dev/null && grep -q "\"name\": \"relu 1003\"" cut.json'
+run --device $device --sizes small --filter reduction --group-ms 1 --repeats 300 --time-limit 0.5 --json limited.json
+check "a time limit" '[ $status = 130 ] && grep -q "; interrupted, the rest was not measured" err && grep -q "\"interrupted\": true" limited.json'
+if [ $device = cuda ]; then
+  MICA_CUDA_CHECK_MEMORY=0 EMULATOR_FAIL=launch:4:cudaErrorIllegalAddress run --device cuda --validate --sizes small --filter elementwise --json lost.json
+  check "a lost device ends the run" '[ $status = 1 ] && grep -q "the CUDA device is lost for this process: .*cudaErrorIllegalAddress" err && python3 - lost.json <<"PYTHON"
+import json, sys
+r = json.load(open(sys.argv[1]))
+first, last = r["cases"]
+assert r["interrupted"] and "error" not in first and "the CUDA device is lost" in last["error"], r
+assert first["implementations"][0]["valid"] and last["implementations"][0]["valid"] and not last["implementations"][1]["valid"], r
+PYTHON'
+  MICA_CUDA_CHECK_MEMORY=0 EMULATOR_FAIL=allocation:5+:cudaErrorMemoryAllocation run --device cuda --validate --sizes small --filter elementwise/relu --json full.json
+  check "a case that finds no memory is told" '[ $status = 1 ] && grep -q "^| elementwise/relu gradient 1003 | | failed: cannot allocate .* use a smaller batch |" out &&
+    grep -q "\"error\": \"cannot allocate" full.json && grep -q "^2 implementations of 2 cases checked, 0 wrong, 1 failed$" err'
+  MICA_WORKSPACE=0 run --device cuda --validate --sizes small --filter "conv2d/(forward|data gradient) c5"  # such gradients do not repeat their bits
+  check "what a library refuses is not called its own" '[ $status = 0 ] && grep -q "^| conv2d/forward c5 .* | cuDNN | right within" out &&
+    grep -q "^| conv2d/data gradient c5 .* | cuDNN | not run: cuDNN has no kernel for this |" out && grep -q "^| conv2d/data gradient c5 .* | native | right within" out'
+fi
+
+# ---- timed cases ----
+run --device $device --sizes small --filter "^reduction/sum of rows" --repeats 5 --json emulated.json
+[ $device = cpu ] || check "an emulated device has no times" '[ $status = 0 ] && grep -q "An emulated device: its times say nothing" out && grep -q "\"ceilings\": null" emulated.json && ! grep -q median_us emulated.json'
+figures() { # FILE REPEATS GRAPH: times of one case
+  python3 - "$@" <<"PYTHON"
+import json, sys
+r, repeats, graph = json.load(open(sys.argv[1])), int(sys.argv[2]), sys.argv[3] == "graph"
+ceilings = r["ceilings"]
+assert ceilings["copy_gb_s"] > 0 and ceilings["fma_gflop_s"] > 0 and not r["validated_only"], r
+on_cuda = r["device"]["kind"] != "cpu"
+assert on_cuda or (ceilings["tf32_gflop_s"] is None and ceilings["launch_us"] is None and r["threads"] > 0), r
 [case] = r["cases"]
 for i in case["implementations"]:
+  if "skipped" in i: continue
   for way in "cold", "warm":
     t = i[way]
-    assert t["repeats"] == 5 and 0 < t["min_us"] <= t["low_us"] <= t["median_us"] <= t["high_us"] <= t["max_us"] and t["calls"] > 0, t
-    copied, multiplied = case["bytes"] / r["ceilings"]["copy_gb_s"], case["flops"] / r["ceilings"]["fma_gflop_s"]
+    assert t["repeats"] == repeats and 0 < t["min_us"] <= t["low_us"] <= t["median_us"] <= t["high_us"] <= t["max_us"] and t["calls"] > 0, t
+    assert t["graph"] == graph and t["launch_bound"] == (on_cuda and not graph and t["median_us"] < 2 * ceilings["launch_us"]), (t, ceilings)
+    if i["name"] not in ("native", "naive") or case["family"] != "reduction": continue
+    copied, multiplied = case["bytes"] / ceilings["copy_gb_s"], case["flops"] / ceilings["fma_gflop_s"]
     assert t["ceiling"] == ("copy" if copied >= multiplied else "FMA"), t
     assert abs(t["percent_of_ceiling"] * t["median_us"] / max(copied, multiplied) * 10 - 1) < 1e-6, t
     assert abs(t["gb_s"] * t["median_us"] * 1e3 / case["bytes"] - 1) < 1e-6 and abs(t["gflop_s"] * t["median_us"] * 1e3 / case["flops"] - 1) < 1e-6, t
-PYTHON'
-  check "nothing changed beside itself" 'python3 "$compare" timed.json timed.json >out && grep -q "^0 slower" out && grep -q "^4 of 4 the same" out'
-  rm err  # or its old lines would count
-  "$program" --device cpu --sizes small --filter reduction --repeats 200 --json cut.json >out 2>err & running=$!
-  for _ in $(seq 100); do grep -qs "^reduction/" err && break; sleep 0.1; done
-  kill -INT $running; wait $running; status=$?
-  check "Ctrl-C keeps what was measured" '[ $status = 130 ] && grep -q "\"interrupted\": true" cut.json && grep -q "; interrupted, the rest was not measured" err && python3 -m json.tool cut.json >/dev/null'
+PYTHON
+}
+times() { run --device $device --plant-times --sizes small --json timed.json "$@"; }
+recorded=none; [ $device = cpu ] || recorded=graph
+times --filter "^reduction/sum of rows" --repeats 5
+check "figures" '[ $status = 0 ] && [ "$(grep -c "reduction/sum of rows" out)" = 2 ] && figures timed.json 5 $recorded'
+check "nothing changed beside itself" 'python3 "$compare" timed.json timed.json >out && grep -q "^0 slower" out && grep -q "^4 of 4 the same" out'
+times --filter "^conv2d/forward c4" --repeats 2 --group-ms 0.5
+check "few repeats" '[ $status = 0 ] && figures timed.json 2 $recorded && ! grep -q "2 repeats" out'
+times --filter "^conv2d/forward c4" --repeats 5 --group-ms 0.001
+check "what takes longer than a group is repeated less" '[ $status = 0 ] && figures timed.json 3 $recorded && [ "$(grep -cE " 3 repeats \| .* 3 repeats \|" out)" -ge 2 ]'
+if [ $device = cuda ]; then
+  check "the table tells a graph" 'grep -q "^| conv2d/forward c4 .* | native | .*) graph 3 repeats |" out && grep -q "^graph: replayed as a CUDA graph" out'
+  EMULATOR_FAIL=graph:1+:cudaErrorStreamCaptureUnsupported times --filter "^reduction/sum of rows" --repeats 1
+  check "what cannot be recorded is called one by one" '[ $status = 0 ] && figures timed.json 1 none && ! grep -q ") graph" out'
 fi
 
 # ---- names ----
@@ -86,8 +144,10 @@ fails "--filter nothing-like-it: no case of --sizes network fits; --list shows t
 fails "--filter *(: neither a part of a case's name nor a regular expression" --filter "*("
 fails "--device: tpu not in {auto,cpu,cuda}" --device tpu
 fails "--sizes: huge not in {small,network,large}" --sizes huge
-fails "--repeats: Value 4 not in range" --repeats 4
-fails "no/where: cannot be written" --device $device --validate --sizes small --filter elementwise/relu --json no/where
+fails "--repeats: Value 0 not in range" --repeats 0
+fails "--time-limit: Value 0 not in range" --time-limit 0
+fails "--group-ms: Value 0 not in range" --group-ms 0
+fails "cannot write no/where: the folder no does not exist" --device $device --validate --sizes small --filter elementwise/relu --json no/where
 if [ -z "$backend" ]; then
   fails "use Device::cpu()" --device cuda
   fails "this build has no CUDA kernels" --static

@@ -77,7 +77,7 @@ struct Graphed {
 
 template <class Context>
 void step(Cases<Context>& cases) {
-  const std::int64_t n = cases.pick(4, 128, 512);
+  const std::int64_t n = cases.pick(2, 128, 512);
   auto& c = cases.add("gap-19k, " + std::to_string(n) + " images");
   c.bytes = 1.15e6 * static_cast<double>(n);   // an image's traffic with everything fused that can be: docs/microbenchmarks.md
   c.flops = 29.16e6 * static_cast<double>(n);  // and its convolutions, forward and both gradients
