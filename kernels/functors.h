@@ -8,6 +8,7 @@ namespace mica::kernels {
 
 // ---- two operands: y = forward(a, b); ga and gb are the gradients of y by a and b, times gy ----
 // a_for_ga, b_for_gb: does an operand's own gradient depend on it? (On the other it does, but for sums.)
+// long_formula: is it so long that its loops on the CPU are worth having once only?
 
 struct Add {
   template <bool fused, class T> MICA_FUNCTION T forward(T a, T b) const { return a + b; }

@@ -7,17 +7,18 @@ template <class T>
 MICA_INLINE const T* side_by_side(i64 n, const T* x, i64 step, T* block) {
   if (step == 1) return x;
   for (i64 i = 0; i < n; ++i) {
-    asm volatile("");
+    asm volatile("");  // small code, as below
     block[i] = x[i * step];
   }
   return block;
 }
 
 // f(i, a's element, b's element) along a row, with the strides that occur most (fewer for f64) written out so that the loop
-// becomes vector code. A long formula's loop is written out once, for elements that are brought together before.
+// becomes vector code. The loop of a long formula, and of a loss, whose operands are seldom broadcast, is written out once, for elements
+// that are brought together before.
 template <class Functor, class T, class F>
 MICA_INLINE void along_row(i64 n, const T* a, i64 a_step, const T* b, i64 b_step, const F& f) {
-  if constexpr (requires { Functor::long_formula; }) {
+  if constexpr (requires { Functor::long_formula; } || requires { Functor::averaged; }) {
     constexpr i64 most = 256;
     T a_block[most], b_block[most];
     for (i64 begin = 0; begin < n; begin += most) {

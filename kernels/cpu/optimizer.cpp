@@ -190,13 +190,13 @@ void clamp(Cpu& cpu, double limit, std::span<const GradientSlot<T>> slots) {
   });
 }
 
-#define MICA_FLOATING(T)                                                                   \
-  template void sgd_step(Cpu&, const SgdSettings&, std::span<const SgdSlot<T>>);           \
-  template void adam_step(Cpu&, const AdamSettings&, std::span<const AdamSlot<T>>);        \
-  template void rmsprop_step(Cpu&, const RmspropSettings&, std::span<const RmspropSlot<T>>); \
-  template void average(Cpu&, const GraphValue<double>&, std::span<const AverageSlot<T>>); \
-  template void power_sum(Cpu&, double, std::span<const GradientSlot<T>>, double*);        \
-  template void scale(Cpu&, const double*, std::span<const GradientSlot<T>>);              \
+#define MICA_FLOATING(T)                                                                      \
+  template void sgd_step(Cpu&, const SgdSettings&, std::span<const SgdSlot<T>>);              \
+  template void adam_step(Cpu&, const AdamSettings&, std::span<const AdamSlot<T>>);           \
+  template void rmsprop_step(Cpu&, const RmspropSettings&, std::span<const RmspropSlot<T>>);  \
+  template void average(Cpu&, const GraphValue<double>&, std::span<const AverageSlot<T>>);    \
+  template void power_sum(Cpu&, double, std::span<const GradientSlot<T>>, double*);           \
+  template void scale(Cpu&, const double*, std::span<const GradientSlot<T>>);                 \
   template void clamp(Cpu&, double, std::span<const GradientSlot<T>>);
 MICA_FLOATING(float)
 MICA_FLOATING(double)

@@ -347,13 +347,13 @@ void clamp(Cuda& cuda, double limit, std::span<const GradientSlot<T>> slots) {
   update_all(cuda, "clamp", ClampUpdate<T>(limit), slots, gradient_array<T>);
 }
 
-#define MICA_FLOATING(T)                                                              \
-  template void rmsprop_step(Cuda&, const RmspropSettings&, std::span<const RmspropSlot<T>>); \
-  template void average(Cuda&, const GraphValue<double>&, std::span<const AverageSlot<T>>); \
-  template void sgd_step(Cuda&, const SgdSettings&, std::span<const SgdSlot<T>>);     \
-  template void adam_step(Cuda&, const AdamSettings&, std::span<const AdamSlot<T>>);  \
-  template void power_sum(Cuda&, double, std::span<const GradientSlot<T>>, double*);  \
-  template void scale(Cuda&, const double*, std::span<const GradientSlot<T>>);        \
+#define MICA_FLOATING(T)                                                                       \
+  template void rmsprop_step(Cuda&, const RmspropSettings&, std::span<const RmspropSlot<T>>);  \
+  template void average(Cuda&, const GraphValue<double>&, std::span<const AverageSlot<T>>);    \
+  template void sgd_step(Cuda&, const SgdSettings&, std::span<const SgdSlot<T>>);              \
+  template void adam_step(Cuda&, const AdamSettings&, std::span<const AdamSlot<T>>);           \
+  template void power_sum(Cuda&, double, std::span<const GradientSlot<T>>, double*);           \
+  template void scale(Cuda&, const double*, std::span<const GradientSlot<T>>);                 \
   template void clamp(Cuda&, double, std::span<const GradientSlot<T>>);
 MICA_FLOATING(float)
 MICA_FLOATING(double)
