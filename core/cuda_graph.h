@@ -12,7 +12,7 @@
 //
 // What a replay does is what was recorded, on the same memory: the same tensors are read and written (images, labels, loss,
 // parameters), so new inputs are copied into the old ones, what goes on from step to step is changed in place, and every tensor
-// from before the capture that a step reads must be kept. The learning rate, the steps that optimizers count and the random
+// from before the capture that a step reads must be kept. The learning rate, momentum, the steps that optimizers count and the random
 // numbers of dropout go on as they would (core/replayed.h). Host code inside the step runs in capture() only, twice: what it
 // chooses stays chosen (train() or eval(), a dropout's p, policies, the seed), and random numbers of a key and the batches of a
 // loader would be the same at each replay, so they are made outside. A captured forward's backward is captured too.

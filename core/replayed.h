@@ -25,8 +25,8 @@ class ReplayedValues {
   static ReplayedValues* of(Device device) noexcept;  // null: none is captured
 };
 
-template <class T>
-GraphValue<T> replayed(Device device, std::function<T()> next) {
+template <class T, class Next>
+GraphValue<T> replayed(Device device, const Next& next) {
   static_assert(std::is_trivially_copyable_v<T>);
   if (ReplayedValues* values = ReplayedValues::of(device)) {
     const void* place = values->place(sizeof(T), [next](void* to) {

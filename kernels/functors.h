@@ -8,6 +8,7 @@ namespace mica::kernels {
 
 // ---- two operands: y = forward(a, b); ga and gb are the gradients of y by a and b, times gy ----
 // a_for_ga, b_for_gb: does an operand's own gradient depend on it? (On the other it does, but for sums.)
+// long_formula: is it so long that its loops on the CPU are worth having once only?
 
 struct Add {
   template <bool fused, class T> MICA_FUNCTION T forward(T a, T b) const { return a + b; }
@@ -32,7 +33,7 @@ struct Div {
   template <bool fused, class T> MICA_FUNCTION T grad_b(T a, T b, T gy) const { return -gy * (a / b) / b; }
 };
 struct Pow {  // a^b; its slope by b is 0 where a is 0 and b is not negative
-  static constexpr bool a_for_ga = true, b_for_gb = true;
+  static constexpr bool a_for_ga = true, b_for_gb = true, long_formula = true;
   template <bool fused, class T> MICA_FUNCTION T forward(T a, T b) const { return math::pow<fused>(a, b); }
   template <bool fused, class T> MICA_FUNCTION T grad_a(T a, T b, T gy) const { return b == T(0) ? T(0) : gy * (b * math::pow<fused>(a, b - T(1))); }
   template <bool fused, class T> MICA_FUNCTION T grad_b(T a, T b, T gy) const {

@@ -1,4 +1,5 @@
-// Parameter updates, and clipping of gradients before them: one call, one parallel region or launch, for all tensors given.
+// Parameter updates, clipping of gradients before them and averages of parameters after them: one call, one parallel region or
+// launch, for all tensors given.
 // f32 and f64; formulas are PyTorch's. A slot is one parameter; its pointers lead to n elements each, and no two overlap.
 #pragma once
 
@@ -23,8 +24,8 @@ struct SgdSlot {
 // d = g + weight_decay·θ;  b = d at the first step, then momentum·b + (1 − dampening)·d;
 // θ −= lr · (nesterov ? d + momentum·b : b)
 struct SgdSettings {
-  GraphValue<double> lr;
-  double momentum, dampening, weight_decay;
+  GraphValue<double> lr, momentum;
+  double dampening, weight_decay;
   bool nesterov;
 };
 template <class T> void sgd_step(Cpu& cpu, const SgdSettings& settings, std::span<const SgdSlot<T>> slots);
@@ -54,12 +55,45 @@ struct AdamSlot {
 };
 
 // d = g + weight_decay·θ;  m = β₁·m + (1 − β₁)·d;  v = β₂·v + (1 − β₂)·d²;
-// θ −= lr/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + eps)
+// θ = keep·θ − lr/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + eps)
 struct AdamSettings {
-  double beta1, beta2, eps, weight_decay;
+  GraphValue<double> beta1;
+  double beta2, eps, weight_decay;
+  GraphValue<double> keep = 1;  // 1 − lr·(decoupled weight decay)
 };
 template <class T> void adam_step(Cpu& cpu, const AdamSettings& settings, std::span<const AdamSlot<T>> slots);
 template <class T> void adam_step(Cuda& cuda, const AdamSettings& settings, std::span<const AdamSlot<T>> slots);
+
+template <class T>
+struct RmspropSlot {
+  i64 n;
+  T* parameter;
+  const T* gradient;
+  T* square;    // v
+  T* momentum;  // b; null without momentum: for all slots of a call or for none
+  T* mean;      // m; null unless centered, likewise; all are zeros before the first step
+};
+
+// d = g + weight_decay·θ;  v = alpha·v + (1 − alpha)·d²;  m = m + (1 − alpha)·(d − m);
+// s = d / (√(centered ? v − m² : v) + eps);  θ −= lr · (with momentum ? b = momentum·b + s : s)
+struct RmspropSettings {
+  GraphValue<double> lr;
+  double alpha, eps, weight_decay;
+  GraphValue<double> momentum;
+};
+template <class T> void rmsprop_step(Cpu& cpu, const RmspropSettings& settings, std::span<const RmspropSlot<T>> slots);
+template <class T> void rmsprop_step(Cuda& cuda, const RmspropSettings& settings, std::span<const RmspropSlot<T>> slots);
+
+template <class T>
+struct AverageSlot {
+  i64 n;
+  T* average;
+  const T* value;
+};
+
+// average = average + weight·(value − average), weight in [0, 1]: PyTorch's lerp; a weight of 1 copies.
+template <class T> void average(Cpu& cpu, const GraphValue<double>& weight, std::span<const AverageSlot<T>> slots);
+template <class T> void average(Cuda& cuda, const GraphValue<double>& weight, std::span<const AverageSlot<T>> slots);
 
 template <class T>
 struct GradientSlot {

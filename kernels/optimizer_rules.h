@@ -29,7 +29,7 @@ struct MomentumRule {
   bool nesterov;
 
   explicit MomentumRule(const SgdSettings& s)
-      : lr(static_cast<T>(s.lr.value)), momentum(static_cast<T>(s.momentum)), decay(static_cast<T>(s.weight_decay)),
+      : lr(static_cast<T>(s.lr.value)), momentum(static_cast<T>(s.momentum.value)), decay(static_cast<T>(s.weight_decay)),
         undamped(static_cast<T>(1 - s.dampening)), nesterov(s.nesterov) {}
 
   // b = old·b + fresh·d: 0 and 1 at a parameter's first step, where b is whatever it is, but finite.
@@ -44,18 +44,57 @@ struct MomentumRule {
 
 template <class T>
 struct AdamRule {
-  T beta1, fresh1, beta2, fresh2, eps, decay;
+  T beta1, fresh1, beta2, fresh2, eps, decay, keep;
 
   explicit AdamRule(const AdamSettings& s)
-      : beta1(static_cast<T>(s.beta1)), fresh1(static_cast<T>(1 - s.beta1)), beta2(static_cast<T>(s.beta2)),
-        fresh2(static_cast<T>(1 - s.beta2)), eps(static_cast<T>(s.eps)), decay(static_cast<T>(s.weight_decay)) {}
+      : beta2(static_cast<T>(s.beta2)), fresh2(static_cast<T>(1 - s.beta2)), eps(static_cast<T>(s.eps)),
+        decay(static_cast<T>(s.weight_decay)), keep(static_cast<T>(s.keep.value)) {
+    set_beta1(s.beta1.value);
+  }
+  MICA_FUNCTION void set_beta1(double beta) { beta1 = static_cast<T>(beta), fresh1 = static_cast<T>(1 - beta); }
 
   MICA_FUNCTION void operator()(const AdamBias<T>& bias, T& parameter, T gradient, T& mean, T& mean_square) const {
     const T d = decayed(gradient, decay, parameter);
     const T m = beta1 * mean + fresh1 * d, v = beta2 * mean_square + fresh2 * (d * d);
     mean = m;
     mean_square = v;
-    parameter -= bias.rate * m / (math::sqrt(v) * bias.scale + eps);
+    parameter = keep * parameter - bias.rate * m / (math::sqrt(v) * bias.scale + eps);
+  }
+};
+
+// With momentum it keeps b in `buffer`, centered m in `mean`; without they are neither read nor written.
+template <class T, bool centered, bool with_momentum>
+struct RmspropRule {
+  T lr, alpha, fresh, eps, decay, momentum;
+
+  explicit RmspropRule(const RmspropSettings& s)
+      : lr(static_cast<T>(s.lr.value)), alpha(static_cast<T>(s.alpha)), fresh(static_cast<T>(1 - s.alpha)), eps(static_cast<T>(s.eps)),
+        decay(static_cast<T>(s.weight_decay)), momentum(static_cast<T>(s.momentum.value)) {}
+
+  MICA_FUNCTION void operator()(T& parameter, T gradient, T& square, [[maybe_unused]] T* buffer, [[maybe_unused]] T* mean) const {
+    const T d = decayed(gradient, decay, parameter);
+    square = alpha * square + fresh * (d * d);
+    T variance = square;
+    if constexpr (centered) {
+      *mean += fresh * (d - *mean);
+      variance -= *mean * *mean;
+    }
+    T step = d / (math::sqrt(variance) + eps);
+    if constexpr (with_momentum) step = *buffer = momentum * *buffer + step;
+    parameter -= lr * step;
+  }
+};
+
+// From the nearer end, as PyTorch's lerp: a weight of 1 gives the value itself, whatever the average was.
+template <class T>
+struct AverageRule {
+  T weight;
+
+  MICA_FUNCTION explicit AverageRule(double w) : weight(static_cast<T>(w)) {}
+  MICA_FUNCTION void operator()(T& average, T value) const {
+    if (weight == T(1)) average = value;
+    else if (weight < T(0.5)) average += weight * (value - average);
+    else average = value - (value - average) * (T(1) - weight);
   }
 };
 

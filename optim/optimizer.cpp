@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 
 namespace mica {
 
@@ -20,6 +19,27 @@ double checked_rate(double lr) {
 
 void Optimizer::set_lr(std::size_t group, double lr) { groups_.at(group).lr = checked_rate(lr); }
 
+double Optimizer::initial_lr(std::size_t group) {
+  Group& its = groups_.at(group);
+  if (!its.initial_lr) its.initial_lr = its.lr;
+  return *its.initial_lr;
+}
+
+double& Optimizer::checked_momentum(std::size_t group) {
+  groups_.at(group);
+  double* const momentum = momentum_of(group);
+  if (!momentum)
+    throw Error(fmt::format("optimizer: group {} has no momentum that could change; make it with one above 0 (or OneCycleLR without "
+                            "cycle_momentum)",
+                            group));
+  return *momentum;
+}
+
+void Optimizer::set_momentum(std::size_t group, double momentum) {
+  if (!(momentum > 0 && momentum < 1)) throw Error(fmt::format("optimizer: expected a momentum above 0 and below 1, got {}", momentum));
+  checked_momentum(group) = momentum;
+}
+
 void Optimizer::zero_grad() {
   for (const Group& group : groups_)
     for (const Parameter& parameter : group.parameters) parameter.value.set_grad(Tensor());
@@ -27,7 +47,7 @@ void Optimizer::zero_grad() {
 
 void Optimizer::add_parameters(const std::vector<Tensor>& parameters, double lr, std::vector<std::string> buffers) {
   if (parameters.empty()) throw Error("optimizer: a group has no parameters; give the result of parameters()");
-  Group added{checked_rate(lr), std::move(buffers), {}};
+  Group added{checked_rate(lr), {}, std::move(buffers), {}};
   for (const Tensor& parameter : parameters) {
     if (!parameter.requires_grad() || !parameter.is_leaf())
       throw Error(fmt::format("optimizer: a parameter of shape {} is not a leaf that requires a gradient", to_string(parameter.shape())));
@@ -60,6 +80,17 @@ std::vector<Optimizer::Parameter*> Optimizer::begin_step(std::size_t group, DTyp
   return ready;
 }
 
+GraphValue<double> Optimizer::graph_lr(std::size_t group, Device device) {
+  return replayed<double>(device, [this, group] { return lr(group); });
+}
+
+GraphValue<double> Optimizer::graph_momentum(std::size_t group, Device device) {
+  return replayed<double>(device, [this, group] {
+    const double* const momentum = momentum_of(group);
+    return momentum ? *momentum : 0;
+  });
+}
+
 void Optimizer::end_step(const std::vector<Parameter*>& updated) {
   replayed<char>(updated.front()->value.device(), [updated] {
     for (Parameter* parameter : updated) ++parameter->steps;
@@ -70,32 +101,6 @@ void Optimizer::end_step(const std::vector<Parameter*>& updated) {
 // ---- state ----
 
 namespace {
-
-// Tensors by key; each is taken once, and what is left was not expected.
-class Keys {
- public:
-  explicit Keys(const Optimizer::State& state) : tensors_(state.begin(), state.end()) {}
-
-  bool has(const std::string& key) const { return tensors_.count(key) > 0; }
-
-  Tensor take(const std::string& key, const Shape& shape, DType dtype, Device device = {}) {
-    const auto node = tensors_.extract(key);
-    if (node.empty()) throw Error(fmt::format("load_state: the state is of another optimizer: missing {}", key));
-    const Tensor& tensor = node.mapped();
-    if (tensor.shape() != shape)
-      throw Error(fmt::format("load_state: the state is of another optimizer: {} is {}, expected {}", key, to_string(tensor.shape()),
-                              to_string(shape)));
-    return tensor.detach().clone().to(dtype).to(device);
-  }
-
-  void expect_none() const {
-    if (!tensors_.empty())
-      throw Error(fmt::format("load_state: the state is of another optimizer: unexpected {}", tensors_.begin()->first));
-  }
-
- private:
-  std::map<std::string, Tensor> tensors_;
-};
 
 std::string rate_key(std::size_t group) { return fmt::format("param_groups.{}.lr", group); }
 std::string state_key(std::size_t parameter, const std::string& name) { return fmt::format("state.{}.{}", parameter, name); }
@@ -134,7 +139,7 @@ void Optimizer::load_state(const State& state) {
     std::int64_t steps = 0;
     std::vector<Tensor> buffers{};
   };
-  Keys keys(state);
+  StateKeys keys("optimizer", state);
   std::vector<double> rates;
   std::vector<Loaded> loaded;  // of all parameters
   for (std::size_t g = 0; g < groups_.size(); ++g) {

@@ -18,6 +18,8 @@ void Sgd::add_group(const std::vector<Tensor>& parameters, const SgdOptions& o) 
   options_.push_back(o);
 }
 
+double* Sgd::momentum_of(std::size_t group) { return options_[group].momentum == 0 ? nullptr : &options_[group].momentum; }
+
 void Sgd::step() {
   static const Scope::Name name = std::make_shared<const std::string>("Sgd");
   const Scope scope(name, Pass::optimizer);
@@ -34,8 +36,8 @@ void Sgd::step() {
           const auto first = momentum ? replayed<bool>(p->value.device(), [p] { return p->steps == 0; }) : GraphValue<bool>();
           slots.push_back({p->value.numel(), p->value.data<T>(), p->value.grad().template data<T>(), momentum, first});
         }
-        const GraphValue<double> rate = replayed<double>(ready.front()->value.device(), [this, g] { return lr(g); });
-        kernels::sgd_step<T>(context, {rate, o.momentum, o.dampening, o.weight_decay, o.nesterov}, slots);
+        const Device device = ready.front()->value.device();
+        kernels::sgd_step<T>(context, {graph_lr(g, device), graph_momentum(g, device), o.dampening, o.weight_decay, o.nesterov}, slots);
       });
       end_step(ready);
     }

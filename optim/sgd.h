@@ -19,6 +19,8 @@ class Sgd : public Optimizer {
   void step() override;
 
  private:
+  double* momentum_of(std::size_t group) override;
+
   std::vector<SgdOptions> options_;  // of each group
 };
 

@@ -14,7 +14,10 @@
 #include <mica/layers/layers.h>
 #include <mica/layers/sequential.h>
 #include <mica/optim/adam.h>
+#include <mica/optim/average.h>
 #include <mica/optim/clip.h>
+#include <mica/optim/one_cycle.h>
+#include <mica/optim/rmsprop.h>
 #include <mica/optim/sgd.h>
 
 using namespace mica;
@@ -22,7 +25,7 @@ using namespace mica::test;
 
 namespace {
 
-enum class Rule { adam, momentum, dampened, sgd };
+enum class Rule { adam, adamw, rmsprop, momentum, dampened, sgd };
 
 // A small network with all that changes from step to step: a rate, the steps of an optimizer, dropout by itself and fused with
 // batch norm, running statistics.
@@ -46,6 +49,8 @@ struct Training {
     network.to(dtype);
     network.to(Device::cuda());
     if (rule == Rule::adam) optimizer = std::make_unique<Adam>(network.parameters(), AdamOptions{.lr = 0.01});
+    else if (rule == Rule::adamw) optimizer = std::make_unique<AdamW>(network.parameters(), AdamWOptions{.lr = 0.01, .weight_decay = 0.3});
+    else if (rule == Rule::rmsprop) optimizer = std::make_unique<RMSprop>(network.parameters(), RMSpropOptions{.momentum = 0.9, .centered = true});
     else optimizer = std::make_unique<Sgd>(network.parameters(), sgd_options(rule));
   }
 
@@ -129,6 +134,41 @@ TEST_CASE("a captured training step has the bits of the step itself", "[cuda][tr
         check_equal(eager, graph);
       }
     }
+}
+
+TEST_CASE("a captured step follows OneCycleLR's rate and momentum, and averages weights", "[cuda][training]") {
+  if (no_device()) return;
+  constexpr int count = 8;
+  for (const Rule rule : {Rule::momentum, Rule::adamw, Rule::rmsprop}) {
+    INFO(static_cast<int>(rule));
+    std::vector<NamedTensors> averages;
+    Training eager(rule, DType::f32), graph(rule, DType::f32);
+    for (Training* t : {&eager, &graph}) {
+      OneCycleLR schedule(*t->optimizer, {.max_lr = {0.02}, .total_steps = count});
+      ExponentialMovingAverage average(t->network.state_dict(), 0.6);
+      CudaGraph captured;
+      const auto step = [&](int) { t->step(0), average.update(); };
+      for (int k = 0; k < count; ++k) {
+        t->load(k, 0);
+        if (t == &eager) step(0);
+        else if (k == 0) captured.capture(step);
+        else captured.replay();
+        if (k == 3) {  // an evaluation between replays
+          const AveragedWeights in_use(average);
+          const EvalMode evaluation(t->network);
+          t->seen.push_back(values(t->network(t->images[0]).detach())[0]);
+        }
+        schedule.step();
+      }
+      averages.push_back(average.state());
+    }
+    check_equal(eager, graph);
+    for (std::size_t i = 0; i < averages[0].size(); ++i) {
+      INFO(averages[0][i].first);
+      CHECK(same_bits(averages[0][i].second.to(Device::cpu()), averages[1][i].second.to(Device::cpu())));
+    }
+    CHECK(averages[1][0].second.item<std::int64_t>() == count);
+  }
 }
 
 TEST_CASE("eager steps go on where a graph ends, and it where they end", "[cuda][training]") {

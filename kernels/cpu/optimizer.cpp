@@ -49,6 +49,17 @@ MICA_INLINE void adam_run(const AdamRule<T>& rule, const AdamBias<T>& bias, i64 
   for (i64 i = 0; i < n; ++i) rule(bias, parameter[i], gradient[i], mean[i], mean_square[i]);
 }
 
+template <class T, bool centered, bool with_momentum>
+MICA_INLINE void rmsprop_run(const RmspropRule<T, centered, with_momentum>& rule, i64 n, T* __restrict parameter,
+                             const T* __restrict gradient, T* __restrict square, T* __restrict momentum, T* __restrict mean) {
+  for (i64 i = 0; i < n; ++i) rule(parameter[i], gradient[i], square[i], with_momentum ? momentum + i : nullptr, centered ? mean + i : nullptr);
+}
+
+template <class T>
+MICA_INLINE void average_run(const AverageRule<T>& rule, i64 n, T* __restrict average, const T* __restrict value) {
+  for (i64 i = 0; i < n; ++i) rule(average[i], value[i]);
+}
+
 // Folds x[0 … n) into `lanes` results side by side, element i into lane i mod lanes, and those into one.
 template <class T, class F>
 MICA_INLINE double fold(i64 n, const T* x, const F& f) {
@@ -72,22 +83,33 @@ MICA_INLINE void clamp_run(T limit, i64 n, T* gradient) {
   for (i64 i = 0; i < n; ++i) gradient[i] = clamped(gradient[i], limit);
 }
 
-#define MICA_FLOATING(T)                                                                                                                 \
-  MICA_HOT void run(const SgdRule<T>& rule, i64 n, T* parameter, const T* gradient) { sgd_run(rule, n, parameter, gradient); }           \
-  MICA_HOT void run(const MomentumRule<T>& rule, bool first, i64 n, T* parameter, const T* gradient, T* momentum) {                      \
+#define MICA_RMSPROP(HOT, T, centered, with_momentum)                                                                                    \
+  HOT void run(const RmspropRule<T, centered, with_momentum>& rule, i64 n, T* parameter, const T* gradient, T* square, T* momentum,      \
+                    T* mean) {                                                                                                           \
+    rmsprop_run(rule, n, parameter, gradient, square, momentum, mean);                                                                   \
+  }
+#define MICA_FLOATING(HOT, T)                                                                                                            \
+  HOT void run(const SgdRule<T>& rule, i64 n, T* parameter, const T* gradient) { sgd_run(rule, n, parameter, gradient); }                \
+  HOT void run(const MomentumRule<T>& rule, bool first, i64 n, T* parameter, const T* gradient, T* momentum) {                           \
     momentum_run(rule, first, n, parameter, gradient, momentum);                                                                         \
   }                                                                                                                                      \
-  MICA_HOT void run(const AdamRule<T>& rule, const AdamBias<T>& bias, i64 n, T* parameter, const T* gradient, T* mean, T* mean_square) { \
+  HOT void run(const AdamRule<T>& rule, const AdamBias<T>& bias, i64 n, T* parameter, const T* gradient, T* mean, T* mean_square) {      \
     adam_run(rule, bias, n, parameter, gradient, mean, mean_square);                                                                     \
   }                                                                                                                                      \
-  MICA_HOT double squares(i64 n, const T* x) { return fold(n, x, Squares{}); }                                                           \
-  MICA_HOT double absolutes(i64 n, const T* x) { return fold(n, x, Absolutes{}); }                                                       \
-  MICA_HOT double largest(i64 n, const T* x) { return fold(n, x, Largest{}); }                                                           \
-  MICA_HOT void scale(T factor, i64 n, T* gradient) { scale_run(factor, n, gradient); }                                                  \
-  MICA_HOT void clamp(T limit, i64 n, T* gradient) { clamp_run(limit, n, gradient); }
-MICA_FLOATING(float)
-MICA_FLOATING(double)
+  MICA_RMSPROP(HOT, T, false, false)                                                                                                     \
+  MICA_RMSPROP(HOT, T, false, true)                                                                                                      \
+  MICA_RMSPROP(HOT, T, true, false)                                                                                                      \
+  MICA_RMSPROP(HOT, T, true, true)                                                                                                       \
+  HOT void run(const AverageRule<T>& rule, i64 n, T* average, const T* value) { average_run(rule, n, average, value); }                  \
+  HOT double squares(i64 n, const T* x) { return fold(n, x, Squares{}); }                                                                \
+  HOT double absolutes(i64 n, const T* x) { return fold(n, x, Absolutes{}); }                                                            \
+  HOT double largest(i64 n, const T* x) { return fold(n, x, Largest{}); }                                                                \
+  HOT void scale(T factor, i64 n, T* gradient) { scale_run(factor, n, gradient); }                                                       \
+  HOT void clamp(T limit, i64 n, T* gradient) { clamp_run(limit, n, gradient); }
+MICA_FLOATING(MICA_HOT, float)
+MICA_FLOATING(__attribute__((noinline)), double)  // one of each: f64 is not worth the size of more
 #undef MICA_FLOATING
+#undef MICA_RMSPROP
 
 }  // namespace
 
@@ -106,6 +128,28 @@ void adam_step(Cpu& cpu, const AdamSettings& s, std::span<const AdamSlot<T>> slo
   const AdamRule<T> rule(s);
   for_each_run(cpu, slots, elements, grain, [&](const AdamSlot<T>& slot, i64, i64 begin, i64 end) {
     run(rule, slot.bias.value, end - begin, slot.parameter + begin, slot.gradient + begin, slot.mean + begin, slot.mean_square + begin);
+  });
+}
+
+template <class T>
+void rmsprop_step(Cpu& cpu, const RmspropSettings& s, std::span<const RmspropSlot<T>> slots) {
+  for_each_run(cpu, slots, elements, grain, [&](const RmspropSlot<T>& slot, i64, i64 begin, i64 end) {
+    const auto by = [&](const auto& rule) {
+      run(rule, end - begin, slot.parameter + begin, slot.gradient + begin, slot.square + begin, slot.momentum ? slot.momentum + begin : nullptr,
+          slot.mean ? slot.mean + begin : nullptr);
+    };
+    if (slot.mean && slot.momentum) by(RmspropRule<T, true, true>(s));
+    else if (slot.mean) by(RmspropRule<T, true, false>(s));
+    else if (slot.momentum) by(RmspropRule<T, false, true>(s));
+    else by(RmspropRule<T, false, false>(s));
+  });
+}
+
+template <class T>
+void average(Cpu& cpu, const GraphValue<double>& weight, std::span<const AverageSlot<T>> slots) {
+  const AverageRule<T> rule(weight.value);
+  for_each_run(cpu, slots, elements, grain, [&](const AverageSlot<T>& slot, i64, i64 begin, i64 end) {
+    run(rule, end - begin, slot.average + begin, slot.value + begin);
   });
 }
 
@@ -146,11 +190,13 @@ void clamp(Cpu& cpu, double limit, std::span<const GradientSlot<T>> slots) {
   });
 }
 
-#define MICA_FLOATING(T)                                                                   \
-  template void sgd_step(Cpu&, const SgdSettings&, std::span<const SgdSlot<T>>);           \
-  template void adam_step(Cpu&, const AdamSettings&, std::span<const AdamSlot<T>>);        \
-  template void power_sum(Cpu&, double, std::span<const GradientSlot<T>>, double*);        \
-  template void scale(Cpu&, const double*, std::span<const GradientSlot<T>>);              \
+#define MICA_FLOATING(T)                                                                      \
+  template void sgd_step(Cpu&, const SgdSettings&, std::span<const SgdSlot<T>>);              \
+  template void adam_step(Cpu&, const AdamSettings&, std::span<const AdamSlot<T>>);           \
+  template void rmsprop_step(Cpu&, const RmspropSettings&, std::span<const RmspropSlot<T>>);  \
+  template void average(Cpu&, const GraphValue<double>&, std::span<const AverageSlot<T>>);    \
+  template void power_sum(Cpu&, double, std::span<const GradientSlot<T>>, double*);           \
+  template void scale(Cpu&, const double*, std::span<const GradientSlot<T>>);                 \
   template void clamp(Cpu&, double, std::span<const GradientSlot<T>>);
 MICA_FLOATING(float)
 MICA_FLOATING(double)

@@ -1,4 +1,4 @@
-// Parameter updates and clipping, one launch for all tensors: they are cut into pieces of equal size, a block takes one piece and
+// Parameter updates, clipping and averages, one launch for all tensors: they are cut into pieces of equal size, a block takes one piece and
 // finds its tensor in a table that is the kernel's argument. Lists that such a table cannot hold take several launches.
 #include <mica/kernels/cuda/block_reduce.h>
 #include <mica/kernels/cuda/launch.h>
@@ -86,41 +86,76 @@ struct Update {
   MICA_DEVICE static bool idle() { return false; }
 };
 
-template <class Rule>
-MICA_DEVICE Rule with_rate(Rule rule, const double* lr) {
-  if (lr) rule.lr = static_cast<decltype(rule.lr)>(*lr);
-  return rule;
+// In a graph a rule's number lies at this place; elsewhere it is null.
+template <class T>
+MICA_DEVICE void refresh(T& number, const double* place) {
+  if (place) number = static_cast<T>(*place);
 }
 
 template <class T>
 struct SgdUpdate : Update<T, 2, Nothing> {
   SgdRule<T> rule;
-  const double* lr;  // in a graph: the rule's lr lies there
+  const double* lr;
   explicit SgdUpdate(const SgdSettings& settings) : rule(settings), lr(settings.lr.place) {}
   MICA_DEVICE static constexpr bool writes(int k) { return k == 0; }
   MICA_DEVICE auto bind(Nothing) const {
-    return [rule = with_rate(rule, lr)](T* x) { rule(x[0], x[1]); };
+    SgdRule<T> now = rule;
+    refresh(now.lr, lr);
+    return [now](T* x) { now(x[0], x[1]); };
   }
 };
 
 template <class T>
 struct MomentumUpdate : Update<T, 3, GraphValue<bool>> {
   MomentumRule<T> rule;
-  const double* lr;
-  explicit MomentumUpdate(const SgdSettings& settings) : rule(settings), lr(settings.lr.place) {}
+  const double *lr, *momentum;
+  explicit MomentumUpdate(const SgdSettings& settings) : rule(settings), lr(settings.lr.place), momentum(settings.momentum.place) {}
   MICA_DEVICE static constexpr bool writes(int k) { return k != 1; }
   MICA_DEVICE auto bind(const GraphValue<bool>& first) const {
-    return [rule = with_rate(rule, lr), old = rule.old(first.get()), fresh = rule.fresh(first.get())](T* x) { rule(old, fresh, x[0], x[1], x[2]); };
+    MomentumRule<T> now = rule;
+    refresh(now.lr, lr);
+    refresh(now.momentum, momentum);
+    return [now, old = now.old(first.get()), fresh = now.fresh(first.get())](T* x) { now(old, fresh, x[0], x[1], x[2]); };
   }
 };
 
 template <class T>
 struct AdamUpdate : Update<T, 4, GraphValue<AdamBias<T>>> {
   AdamRule<T> rule;
-  explicit AdamUpdate(const AdamSettings& settings) : rule(settings) {}
+  const double *beta1, *keep;
+  explicit AdamUpdate(const AdamSettings& settings) : rule(settings), beta1(settings.beta1.place), keep(settings.keep.place) {}
   MICA_DEVICE static constexpr bool writes(int k) { return k != 1; }
   MICA_DEVICE auto bind(const GraphValue<AdamBias<T>>& bias) const {
-    return [rule = rule, bias = bias.get()](T* x) { rule(bias, x[0], x[1], x[2], x[3]); };
+    AdamRule<T> now = rule;
+    if (beta1) now.set_beta1(*beta1);
+    refresh(now.keep, keep);
+    return [now, bias = bias.get()](T* x) { now(bias, x[0], x[1], x[2], x[3]); };
+  }
+};
+
+// Arrays: parameter, gradient, square, then momentum and mean where there are such.
+template <class T, bool centered, bool with_momentum>
+struct RmspropUpdate : Update<T, 3 + with_momentum + centered, Nothing> {
+  using Rule = RmspropRule<T, centered, with_momentum>;
+  Rule rule;
+  const double *lr, *momentum;
+  explicit RmspropUpdate(const RmspropSettings& settings) : rule(settings), lr(settings.lr.place), momentum(settings.momentum.place) {}
+  MICA_DEVICE static constexpr bool writes(int k) { return k != 1; }
+  MICA_DEVICE auto bind(Nothing) const {
+    Rule now = rule;
+    refresh(now.lr, lr);
+    refresh(now.momentum, momentum);
+    return [now](T* x) { now(x[0], x[1], x[2], x + 3, x + 3 + with_momentum); };
+  }
+};
+
+template <class T>
+struct AverageUpdate : Update<T, 2, Nothing> {
+  GraphValue<double> weight;
+  explicit AverageUpdate(const GraphValue<double>& w) : weight(w) {}
+  MICA_DEVICE static constexpr bool writes(int k) { return k == 0; }
+  MICA_DEVICE auto bind(Nothing) const {
+    return [rule = AverageRule<T>(weight.get())](T* x) { rule(x[0], x[1]); };
   }
 };
 
@@ -182,6 +217,17 @@ void update_all(Cuda& cuda, const char* name, const Rule& rule, std::span<const 
   for_each_table(slots, convert, [&](const SlotTable<typename Rule::Slot>& table) {
     static_assert(sizeof(rule) + sizeof(table) + 16 <= 4096);
     launch(cuda, name, update_kernel<Rule>, {dim3(table.pieces()), dim3(threads_per_block)}, rule, table);
+  });
+}
+
+template <bool centered, bool with_momentum, class T>
+void rmsprop_all(Cuda& cuda, const RmspropSettings& settings, std::span<const RmspropSlot<T>> slots) {
+  update_all(cuda, "rmsprop_step", RmspropUpdate<T, centered, with_momentum>(settings), slots, [](const RmspropSlot<T>& slot) {
+    DeviceSlot<T, 3 + with_momentum + centered, Nothing> arrays{
+        {slot.parameter, const_cast<T*>(slot.gradient), slot.square}, static_cast<unsigned>(slot.n), {}};
+    if constexpr (with_momentum) arrays.at[3] = slot.momentum;
+    if constexpr (centered) arrays.at[3 + with_momentum] = slot.mean;
+    return arrays;
   });
 }
 
@@ -263,6 +309,23 @@ void adam_step(Cuda& cuda, const AdamSettings& settings, std::span<const AdamSlo
 }
 
 template <class T>
+void rmsprop_step(Cuda& cuda, const RmspropSettings& settings, std::span<const RmspropSlot<T>> slots) {
+  if (slots.empty()) return;
+  const bool centered = slots[0].mean, with_momentum = slots[0].momentum;
+  if (centered && with_momentum) rmsprop_all<true, true>(cuda, settings, slots);
+  else if (centered) rmsprop_all<true, false>(cuda, settings, slots);
+  else if (with_momentum) rmsprop_all<false, true>(cuda, settings, slots);
+  else rmsprop_all<false, false>(cuda, settings, slots);
+}
+
+template <class T>
+void average(Cuda& cuda, const GraphValue<double>& weight, std::span<const AverageSlot<T>> slots) {
+  update_all(cuda, "average", AverageUpdate<T>(weight), slots, [](const AverageSlot<T>& slot) {
+    return DeviceSlot<T, 2, Nothing>{{slot.average, const_cast<T*>(slot.value)}, static_cast<unsigned>(slot.n), {}};
+  });
+}
+
+template <class T>
 void power_sum(Cuda& cuda, double p, std::span<const GradientSlot<T>> slots, double* sum) {
   if (std::isinf(p)) sum_with(cuda, Largest{}, slots, sum);
   else if (p == 2) sum_with(cuda, Squares{}, slots, sum);
@@ -284,11 +347,13 @@ void clamp(Cuda& cuda, double limit, std::span<const GradientSlot<T>> slots) {
   update_all(cuda, "clamp", ClampUpdate<T>(limit), slots, gradient_array<T>);
 }
 
-#define MICA_FLOATING(T)                                                              \
-  template void sgd_step(Cuda&, const SgdSettings&, std::span<const SgdSlot<T>>);     \
-  template void adam_step(Cuda&, const AdamSettings&, std::span<const AdamSlot<T>>);  \
-  template void power_sum(Cuda&, double, std::span<const GradientSlot<T>>, double*);  \
-  template void scale(Cuda&, const double*, std::span<const GradientSlot<T>>);        \
+#define MICA_FLOATING(T)                                                                       \
+  template void rmsprop_step(Cuda&, const RmspropSettings&, std::span<const RmspropSlot<T>>);  \
+  template void average(Cuda&, const GraphValue<double>&, std::span<const AverageSlot<T>>);    \
+  template void sgd_step(Cuda&, const SgdSettings&, std::span<const SgdSlot<T>>);              \
+  template void adam_step(Cuda&, const AdamSettings&, std::span<const AdamSlot<T>>);           \
+  template void power_sum(Cuda&, double, std::span<const GradientSlot<T>>, double*);           \
+  template void scale(Cuda&, const double*, std::span<const GradientSlot<T>>);                 \
   template void clamp(Cuda&, double, std::span<const GradientSlot<T>>);
 MICA_FLOATING(float)
 MICA_FLOATING(double)

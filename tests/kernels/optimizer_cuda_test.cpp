@@ -57,11 +57,11 @@ template <> Device place<kernels::Cuda>() { return Device::cuda(); }
 
 template <class T, class Context>
 struct Trained {
-  Arrays<T> parameters, gradients, first, second;
+  Arrays<T> parameters, gradients, first, second, third;
 
   explicit Trained(const std::vector<i64>& n)
       : parameters(n, "p", 0, place<Context>()), gradients(n, "g", 1, place<Context>()), first(n, "m", 2, place<Context>()),
-        second(n, "v", 4, place<Context>(), 0) {}
+        second(n, "v", 4, place<Context>(), 0), third(n, "b", 3, place<Context>(), -0.1) {}
 };
 
 template <class T, class Context>
@@ -70,7 +70,7 @@ Trained<T, Context> sgd(Context& context, const kernels::SgdSettings& settings) 
   for (int step = 1; step <= 3; ++step) {
     std::vector<kernels::SgdSlot<T>> slots;
     for (std::size_t i = 0; i < t.parameters.parts.size(); ++i)
-      slots.push_back({t.parameters.parts[i].numel(), t.parameters[i], t.gradients[i], settings.momentum == 0 ? nullptr : t.first[i], step == 1 || i % 7 == 3});
+      slots.push_back({t.parameters.parts[i].numel(), t.parameters[i], t.gradients[i], settings.momentum.value == 0 ? nullptr : t.first[i], step == 1 || i % 7 == 3});
     kernels::sgd_step<T>(context, settings, slots);
   }
   return t;
@@ -83,9 +83,33 @@ Trained<T, Context> adam(Context& context, double lr, const kernels::AdamSetting
     std::vector<kernels::AdamSlot<T>> slots;
     for (std::size_t i = 0; i < t.parameters.parts.size(); ++i)
       slots.push_back({t.parameters.parts[i].numel(), t.parameters[i], t.gradients[i], t.first[i], t.second[i],
-                       kernels::AdamBias<T>(lr, settings.beta1, settings.beta2, step + static_cast<i64>(i % 3))});
+                       kernels::AdamBias<T>(lr, settings.beta1.value, settings.beta2, step + static_cast<i64>(i % 3))});
     kernels::adam_step<T>(context, settings, slots);
   }
+  return t;
+}
+
+template <class T, class Context>
+Trained<T, Context> rmsprop(Context& context, const kernels::RmspropSettings& settings, bool with_momentum, bool centered) {
+  Trained<T, Context> t(sizes());
+  for (int step = 0; step < 3; ++step) {
+    std::vector<kernels::RmspropSlot<T>> slots;
+    for (std::size_t i = 0; i < t.parameters.parts.size(); ++i)
+      slots.push_back({t.parameters.parts[i].numel(), t.parameters[i], t.gradients[i], t.second[i], with_momentum ? t.first[i] : nullptr,
+                       centered ? t.third[i] : nullptr});
+    kernels::rmsprop_step<T>(context, settings, slots);
+  }
+  return t;
+}
+
+// Averages are the parameters, values the gradients.
+template <class T, class Context>
+Trained<T, Context> averaged(Context& context, double weight) {
+  Trained<T, Context> t(sizes());
+  std::vector<kernels::AverageSlot<T>> slots;
+  for (std::size_t i = 0; i < t.parameters.parts.size(); ++i)
+    slots.push_back({t.parameters.parts[i].numel(), t.parameters[i], t.gradients[i]});
+  kernels::average<T>(context, weight, slots);
   return t;
 }
 
@@ -94,6 +118,7 @@ void check_same(const Trained<T, kernels::Cpu>& want, const Trained<T, kernels::
   CHECK(have.parameters.same_as(want.parameters));
   CHECK(have.first.same_as(want.first));
   CHECK(have.second.same_as(want.second));
+  CHECK(have.third.same_as(want.third));
   CHECK(have.gradients.same_as(want.gradients));
 }
 
@@ -127,7 +152,7 @@ TEMPLATE_TEST_CASE("SGD on CUDA: the CPU's bits for 300 tensors of all sizes", "
   for (const kernels::SgdSettings& settings :
        {kernels::SgdSettings{0.1, 0, 0, 0, false}, {0.1, 0, 0, 0.01, false}, {0.1, 0.9, 0, 0, false}, {0.1, 0.9, 0.2, 0.01, false},
         {0.1, 0.9, 0, 0.01, true}}) {
-    INFO(settings.momentum << " " << settings.dampening << " " << settings.weight_decay << " " << settings.nesterov);
+    INFO(settings.momentum.value << " " << settings.dampening << " " << settings.weight_decay << " " << settings.nesterov);
     check_same(sgd<TestType>(cpu_context(), settings), sgd<TestType>(cuda(), settings));
   }
   kernels::sgd_step<TestType>(cuda(), {0.1, 0, 0, 0, false}, {});
@@ -135,8 +160,29 @@ TEMPLATE_TEST_CASE("SGD on CUDA: the CPU's bits for 300 tensors of all sizes", "
 
 TEMPLATE_TEST_CASE("Adam on CUDA: the CPU's bits for 300 tensors of all sizes", "[cuda]", float, double) {
   if (no_device()) return;
-  for (const kernels::AdamSettings& settings : {kernels::AdamSettings{0.9, 0.999, 1e-8, 0}, {0.5, 0.9, 1e-3, 0.01}})
+  for (const kernels::AdamSettings& settings : {kernels::AdamSettings{0.9, 0.999, 1e-8, 0}, {0.5, 0.9, 1e-3, 0.01}, {0.9, 0.99, 1e-8, 0, 0.97}})
     check_same(adam<TestType>(cpu_context(), 0.1, settings), adam<TestType>(cuda(), 0.1, settings));
+}
+
+TEMPLATE_TEST_CASE("RMSprop on CUDA: the CPU's bits for 300 tensors of all sizes", "[cuda]", float, double) {
+  if (no_device()) return;
+  const kernels::RmspropSettings settings{0.1, 0.9, 1e-2, 0.01, 0.8};
+  for (const bool with_momentum : {false, true})
+    for (const bool centered : {false, true}) {
+      INFO(with_momentum << centered);
+      check_same(rmsprop<TestType>(cpu_context(), settings, with_momentum, centered),
+                 rmsprop<TestType>(cuda(), settings, with_momentum, centered));
+    }
+  kernels::rmsprop_step<TestType>(cuda(), settings, {});
+}
+
+TEMPLATE_TEST_CASE("averages on CUDA: the CPU's bits for 300 tensors of all sizes; a weight of 1 copies", "[cuda]", float, double) {
+  if (no_device()) return;
+  for (const double weight : {0.001, 0.7, 0.0, 1.0}) {
+    const auto here = averaged<TestType>(cpu_context(), weight);
+    check_same(here, averaged<TestType>(cuda(), weight));
+    if (weight == 1) CHECK(values(here.parameters.parts[0]) == values(here.gradients.parts[0]));
+  }
 }
 
 TEMPLATE_TEST_CASE("sums of powers on CUDA equal the CPU's", "[cuda]", float, double) {

@@ -1,17 +1,15 @@
 #include "../catch.h"
 #include "../compare.h"
-#include "../project_file.h"
 
 #include <mica/core/context.h>
 #include <mica/core/error.h>
 #include <mica/core/random.h>
-#include <mica/core/safetensors.h>
 #include <mica/optim/adam.h>
+#include <mica/optim/rmsprop.h>
 #include <mica/optim/sgd.h>
 
-#include <nlohmann/json.hpp>
-
-#include <algorithm>
+#include <map>
+#include <memory>
 
 using namespace mica;
 using namespace mica::test;
@@ -36,50 +34,19 @@ void run_steps(Optimizer& optimizer, const std::vector<Tensor>& parameters, int 
 
 }  // namespace
 
-TEST_CASE("Adam equals torch.optim.Adam, step by step, and counts the steps of each parameter") {
-  const Safetensors file = load_safetensors(project_file("tests/pytorch/adam.safetensors"));
-  const std::map<std::string, Tensor> stored(file.tensors.begin(), file.tensors.end());
-  REQUIRE(file.metadata.size() == 5);
-  for (const DType dtype : {DType::f64, DType::f32})
-    for (const auto& [id, text] : file.metadata) {
-      INFO(text);
-      const auto j = nlohmann::json::parse(text);
-      AdamOptions options;
-      options.lr = j.value("lr", options.lr);
-      options.betas = j.value("betas", options.betas);
-      options.eps = j.value("eps", options.eps);
-      options.weight_decay = j.value("weight_decay", options.weight_decay);
-      std::vector<Tensor> parameters;
-      for (const char* i : {"0", "1"})
-        parameters.push_back(stored.at(id + "." + i + ".start").clone().to(dtype).set_requires_grad());
-      Adam adam(parameters, options);
-      double worst = 0;
-      for (int step = 0; step < 30; ++step) {
-        for (std::size_t i = 0; i < 2; ++i) {
-          const Tensor gradient = stored.at(id + "." + std::to_string(i) + ".gradients")[step].to(dtype);
-          parameters[i].set_grad(std::isnan(values(gradient)[0]) ? Tensor() : gradient);
-        }
-        adam.step();
-        for (std::size_t i = 0; i < 2; ++i)
-          worst = std::max(worst, difference(parameters[i].detach(), stored.at(id + "." + std::to_string(i) + ".after")[step]));
-      }
-      CHECK(worst < (dtype == DType::f64 ? 1e-14 : 1e-5));  // rounding of 30 steps; f32's unit is 6e-8
-    }
-}
-
-TEST_CASE("Adam's vector loops give the same bits for any number of threads and any split into parameters") {
+TEST_CASE("optimizers' vector loops give the same bits for any number of threads and any split into parameters") {
   const std::int64_t n = 100003;
   const Tensor start = noise({n}, "start"), gradient = noise({n}, "gradient");
-  const auto after = [&](int threads, std::int64_t parts) {
+  const auto after = [&](const auto& make, int threads, std::int64_t parts) {
     const int before = num_threads();
     set_num_threads(threads);
     std::vector<Tensor> parameters;
     for (std::int64_t i = 0; i < parts; ++i) parameters.push_back(start.slice(n * i / parts, n * (i + 1) / parts).clone().set_requires_grad());
-    Adam adam(parameters, {.lr = 0.1, .weight_decay = 0.01});
+    const auto rule = make(parameters);
     for (int step = 0; step < 3; ++step) {
       for (std::int64_t i = 0; i < parts; ++i)
         parameters[static_cast<std::size_t>(i)].set_grad(gradient.slice(n * i / parts, n * (i + 1) / parts).clone());
-      adam.step();
+      rule->step();
     }
     set_num_threads(before);
     std::vector<double> all;
@@ -87,11 +54,19 @@ TEST_CASE("Adam's vector loops give the same bits for any number of threads and 
       for (const double v : values(p)) all.push_back(v);
     return all;
   };
-  const std::vector<double> one = after(1, 1);
-  CHECK(after(2, 1) == one);
-  CHECK(after(4, 1) == one);
-  CHECK(after(2, 37) == one);
-  CHECK(one != values(start));
+  const auto check = [&](const auto& make) {
+    const std::vector<double> one = after(make, 1, 1);
+    CHECK(after(make, 2, 1) == one);
+    CHECK(after(make, 4, 1) == one);
+    CHECK(after(make, 2, 37) == one);
+    CHECK(one != values(start));
+  };
+  using P = const std::vector<Tensor>&;
+  check([](P p) { return std::make_unique<Adam>(p, AdamOptions{.lr = 0.1, .weight_decay = 0.01}); });
+  check([](P p) { return std::make_unique<AdamW>(p, AdamWOptions{.lr = 0.1}); });
+  for (const bool centered : {false, true})
+    for (const double momentum : {0.0, 0.9})
+      check([&](P p) { return std::make_unique<RMSprop>(p, RMSpropOptions{.momentum = momentum, .centered = centered}); });
 }
 
 TEST_CASE("one group may hold f32 and f64, and follows a conversion") {
@@ -118,29 +93,33 @@ TEST_CASE("an optimizer's state is taken on to the bit, by PyTorch's names") {
     return std::vector<Tensor>{noise({5}, "a").set_requires_grad(), noise({2, 3}, "b", DType::f64).set_requires_grad(),
                                noise({1}, "never").set_requires_grad()};
   };
-  const auto make = [](bool adam, const std::vector<Tensor>& p) -> std::unique_ptr<Optimizer> {
-    if (adam) {
-      auto optimizer = std::make_unique<Adam>(std::vector<Tensor>{p[0]}, AdamOptions{.lr = 0.1});
-      optimizer->add_group({p[1], p[2]}, {.lr = 0.2, .weight_decay = 0.1});
+  enum Rule { adam, sgd, rmsprop };
+  const auto make = [](Rule rule, const std::vector<Tensor>& p) -> std::unique_ptr<Optimizer> {
+    const auto both = [&](auto optimizer, const auto& second) {
+      optimizer->add_group({p[1], p[2]}, second);
       return optimizer;
-    }
-    auto optimizer = std::make_unique<Sgd>(std::vector<Tensor>{p[0]}, SgdOptions{.lr = 0.1, .momentum = 0.9, .dampening = 0.5});
-    optimizer->add_group({p[1], p[2]}, {.lr = 0.2});
-    return optimizer;
+    };
+    const std::vector<Tensor> first{p[0]};
+    if (rule == adam) return both(std::make_unique<Adam>(first, AdamOptions{.lr = 0.1}), AdamOptions{.lr = 0.2, .weight_decay = 0.1});
+    if (rule == sgd) return both(std::make_unique<Sgd>(first, SgdOptions{.lr = 0.1, .momentum = 0.9, .dampening = 0.5}), SgdOptions{.lr = 0.2});
+    return both(std::make_unique<RMSprop>(first, RMSpropOptions{.momentum = 0.5, .centered = true}), RMSpropOptions{.lr = 0.2});
   };
-  for (const bool adam : {true, false}) {
-    INFO(adam);
+  const std::map<Rule, std::vector<std::string>> wanted{
+      {adam, {"param_groups.0.lr", "state.0.step", "state.0.exp_avg", "state.0.exp_avg_sq", "param_groups.1.lr", "state.1.step",
+              "state.1.exp_avg", "state.1.exp_avg_sq"}},
+      {sgd, {"param_groups.0.lr", "state.0.step", "state.0.momentum_buffer", "param_groups.1.lr", "state.1.step"}},
+      {rmsprop, {"param_groups.0.lr", "state.0.step", "state.0.square_avg", "state.0.momentum_buffer", "state.0.grad_avg",
+                 "param_groups.1.lr", "state.1.step", "state.1.square_avg"}}};
+  for (const Rule rule : {adam, sgd, rmsprop}) {
+    INFO(rule);
     const std::vector<Tensor> through = fresh(), first = fresh(), second = fresh();
-    const auto all = make(adam, through), before = make(adam, first), after = make(adam, second);
+    const auto all = make(rule, through), before = make(rule, first), after = make(rule, second);
     run_steps(*all, {through[0], through[1]}, 0, 10);
     run_steps(*before, {first[0], first[1]}, 0, 4);
     const Optimizer::State state = before->state();
     std::vector<std::string> keys;
     for (const auto& [key, tensor] : state) keys.push_back(key);
-    CHECK(keys == (adam ? std::vector<std::string>{"param_groups.0.lr", "state.0.step", "state.0.exp_avg", "state.0.exp_avg_sq",
-                                                   "param_groups.1.lr", "state.1.step", "state.1.exp_avg", "state.1.exp_avg_sq"}
-                        : std::vector<std::string>{"param_groups.0.lr", "state.0.step", "state.0.momentum_buffer", "param_groups.1.lr",
-                                                   "state.1.step"}));
+    CHECK(keys == wanted.at(rule));
     after->set_lr(0, 7);
     run_steps(*after, {second[0], second[1]}, 50, 52);  // forgotten by the load
     for (const std::size_t i : {0, 1}) second[i].detach().copy_(first[i].detach());

@@ -10,6 +10,8 @@
 #include <mica/layers/conv2d.h>
 #include <mica/layers/sequential.h>
 #include <mica/optim/adam.h>
+#include <mica/optim/average.h>
+#include <mica/optim/rmsprop.h>
 #include <mica/optim/sgd.h>
 
 #ifdef MICA_CUDA_EMULATED
@@ -85,6 +87,42 @@ TEST_CASE("SGD on CUDA: the CPU's bits, and its memory follows a parameter that 
   for (Tensor p : there) p.adopt(p.detach().to(Device::cuda()));
   for (std::uint32_t k = 2; k < 4; ++k) step(cpu, here, k), step(cuda, there, k);
   check_same(there, here);
+}
+
+TEST_CASE("AdamW, RMSprop and averages on CUDA: the CPU's bits, which stand in for the weights there", "[cuda]") {
+  if (no_device()) return;
+  const auto both = [](const auto& make) {
+    const std::vector<Tensor> here = parameters(Device::cpu()), there = parameters(Device::cpu());
+    const std::unique_ptr<Optimizer> cpu = make(here), cuda = make(there);
+    const auto named = [](const std::vector<Tensor>& all, const Tensor& count) {
+      NamedTensors names{{"count", count}};
+      for (std::size_t i = 0; i < all.size(); ++i) names.emplace_back(std::to_string(i), all[i]);
+      return names;
+    };
+    Tensor count = Tensor::zeros({}, DType::i64);
+    ExponentialMovingAverage average_here(named(here, count.clone()), 0.9), average_there(named(there, count), 0.9);
+    for (Tensor p : there) p.adopt(p.detach().to(Device::cuda()));
+    CHECK(error_text<DeviceError>([&] { average_there.update(); }) ==
+          "ExponentialMovingAverage: tensors are on cpu and cuda:0, expected one device; move one with to()");
+    count.adopt(count.to(Device::cuda()));
+    count.fill_(7);
+    for (std::uint32_t k = 0; k < 3; ++k) {
+      step(*cpu, here, k), step(*cuda, there, k);
+      average_here.update(), average_there.update();
+    }
+    check_same(there, here);
+    const std::vector<double> own = values(there[1]);
+    {
+      const AveragedWeights in_use_here(average_here), in_use_there(average_there);
+      check_same(there, here);
+      CHECK(values(there[1]) != own);
+      CHECK(count.item<std::int64_t>() == 7);
+    }
+    CHECK(values(there[1]) == own);
+  };
+  both([](const std::vector<Tensor>& p) { return std::make_unique<AdamW>(p, AdamWOptions{.lr = 0.1}); });
+  both([](const std::vector<Tensor>& p) { return std::make_unique<RMSprop>(p, RMSpropOptions{.momentum = 0.9, .centered = true}); });
+  both([](const std::vector<Tensor>& p) { return std::make_unique<RMSprop>(p); });
 }
 
 TEST_CASE("parameters of a group on two devices are an error that changes nothing", "[cuda]") {

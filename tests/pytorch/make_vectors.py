@@ -6,8 +6,11 @@ ops.safetensors      PyTorch's answers to the cases of tests/ops/case_table.h, w
                      out. Metadata: case id → the case's line; tensors as tests/ops/case_file.h has answers.
 networks.safetensors ten steps of every network by its recipe's optimizer, in f64 without dropout: <network>.losses, <network>.end.<key>.
 transforms.safetensors   torchvision's rotation and crop + resize of one image.
-sgd.safetensors      parameters after each of five steps of torch.optim.SGD.
-adam.safetensors     the same of torch.optim.Adam: <case>.<parameter>.start, .gradients, .after; a NaN gradient stands for none.
+sgd, adam, adamw, rmsprop.safetensors   parameters after each of 36 steps: <case>.<parameter>.start, .gradients, .after; a NaN
+                     gradient stands for none.
+average.safetensors  averages of AveragedModel after each of 30 updates: <case>.<key>.start, .values, .after.
+schedules.safetensors    learning rates before each of 210 steps: <case>.rates, of one group or of two.
+one_cycle.safetensors    the two groups' rates and the first's momentum at each step: <case>.SGD; <case>.Adam has beta1 alone.
 plateau.safetensors  learning rates of two groups after each of 400 steps of ReduceLROnPlateau: <case>.metrics, .rates.
 clip.safetensors     gradients before and after clip_grad_norm_ and clip_grad_value_, and the norm that the first returned.
 initialize.safetensors   <case>: the bound or the deviation that torch.nn.init gives a weight.
@@ -20,6 +23,7 @@ import tempfile
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import networks
 import oracle
@@ -76,50 +80,146 @@ def transforms():
     save_file(tensors, HERE / "transforms.safetensors")
 
 
-def sgd():
-    torch.manual_seed(5)
+def optimizer(name, rule, cases, seed):
+    """Two groups of one parameter each, which miss gradients now and then; some cases change momentum (beta1) halfway."""
+    torch.manual_seed(seed)
     tensors, metadata = {}, {}
-    for case, settings in enumerate([{"lr": 0.1}, {"lr": 0.1, "momentum": 0.9}, {"lr": 0.05, "momentum": 0.8, "dampening": 0.3},
-                                     {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}, {"lr": 0.2, "weight_decay": 0.1}]):
-        parameter = torch.randn(7, dtype=torch.float64, requires_grad=True)
-        optimizer = torch.optim.SGD([parameter], **settings)
-        metadata[str(case)] = json.dumps(settings)
-        tensors[f"{case}.start"] = parameter.detach().clone()
-        gradients = torch.randn(5, 7, dtype=torch.float64)
-        tensors[f"{case}.gradients"] = gradients
-        after = []
-        for gradient in gradients:
-            parameter.grad = gradient.clone()
-            optimizer.step()
-            after.append(parameter.detach().clone())
-        tensors[f"{case}.after"] = torch.stack(after)
-    save_file(tensors, HERE / "sgd.safetensors", metadata)
-
-
-def adam():
-    torch.manual_seed(6)
-    tensors, metadata = {}, {}
-    steps = 30
-    for case, settings in enumerate([{}, {"lr": 0.1, "weight_decay": 0.05}, {"lr": 0.05, "betas": [0.5, 0.7], "eps": 1e-3},
-                                     {"lr": 0.2, "betas": [0.0, 0.99]}, {"lr": 0.01, "betas": [0.8, 0.0], "weight_decay": 0.3}]):
-        metadata[str(case)] = json.dumps(settings)
-        parameters = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in [(7,), (2, 3)]]
-        gradients = [torch.randn(steps, *p.shape, dtype=torch.float64) * 10 ** torch.linspace(-4, 2, steps).view(-1, *[1] * p.dim())
-                     for p in parameters]
-        gradients[1][::3] = float("nan")  # this parameter takes part in two steps of three
+    steps = 36
+    for case, (first, second, momentum) in enumerate(cases):
+        metadata[str(case)] = json.dumps({"groups": [first, second], "momentum": momentum})
+        parameters = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in [(3,), (2, 2)]]
+        scale = 10 ** torch.linspace(-2, 1, steps, dtype=torch.float64)
+        gradients = [torch.randn(steps, *p.shape, dtype=torch.float64) * scale.view(-1, *[1] * p.dim()) for p in parameters]
+        gradients[0][11::13] = float("nan")
+        gradients[1][::3] = float("nan")
         for i, p in enumerate(parameters):
             tensors[f"{case}.{i}.start"], tensors[f"{case}.{i}.gradients"] = p.detach().clone(), gradients[i]
-        optimizer = torch.optim.Adam(parameters, **settings)
+        made = rule([{"params": [parameters[0]], **first}, {"params": [parameters[1]], **second}])
         after = [[], []]
         for step in range(steps):
+            if step == steps // 2 and momentum is not None:
+                for group in made.param_groups:
+                    if "betas" in group:
+                        group["betas"] = (momentum, group["betas"][1])
+                    else:
+                        group["momentum"] = momentum
             for i, p in enumerate(parameters):
                 p.grad = None if gradients[i][step].isnan().any() else gradients[i][step].clone()
-            optimizer.step()
+            made.step()
             for i, p in enumerate(parameters):
                 after[i].append(p.detach().clone())
         for i in range(2):
             tensors[f"{case}.{i}.after"] = torch.stack(after[i])
-    save_file(tensors, HERE / "adam.safetensors", metadata)
+    save_file(tensors, HERE / f"{name}.safetensors", metadata)
+
+
+def optimizers():
+    optimizer("sgd", torch.optim.SGD, [
+        ({"lr": 0.1}, {"lr": 0.2, "weight_decay": 0.1}, None),
+        ({"lr": 0.1, "momentum": 0.9}, {"lr": 0.05, "momentum": 0.8, "dampening": 0.3}, None),
+        ({"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}, {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.2}, 0.7)], 5)
+    optimizer("adam", torch.optim.Adam, [
+        ({}, {"lr": 0.1, "weight_decay": 0.05}, None),
+        ({"lr": 0.05, "betas": [0.5, 0.7], "eps": 1e-3}, {"lr": 0.2, "betas": [0.0, 0.99]}, None),
+        ({"lr": 0.01, "betas": [0.8, 0.0], "weight_decay": 0.3}, {"lr": 0.02, "betas": [0.95, 0.999]}, 0.85)], 6)
+    optimizer("adamw", torch.optim.AdamW, [
+        ({}, {"lr": 0.1, "weight_decay": 0.5}, None),
+        ({"lr": 0.05, "betas": [0.5, 0.7], "eps": 1e-3}, {"lr": 0.2, "weight_decay": 0.0}, None),
+        ({"lr": 0.01, "betas": [0.8, 0.0], "weight_decay": 0.3}, {"lr": 0.02, "betas": [0.95, 0.999], "weight_decay": 2.0}, 0.85)], 9)
+    optimizer("rmsprop", torch.optim.RMSprop, [
+        ({}, {"lr": 0.1, "weight_decay": 0.05}, None),
+        ({"lr": 0.05, "alpha": 0.5, "eps": 1e-3}, {"lr": 0.02, "centered": True}, None),
+        ({"lr": 0.01, "momentum": 0.9}, {"lr": 0.02, "alpha": 0.9, "momentum": 0.5, "centered": True}, None),
+        ({"lr": 0.01, "momentum": 0.95, "weight_decay": 0.3}, {"lr": 0.005, "centered": True, "momentum": 0.8, "weight_decay": 0.1}, 0.85)], 10)
+
+
+def average():
+    """A network of a parameter, a floating buffer and another parameter, which walk at random."""
+    torch.manual_seed(11)
+    tensors, metadata = {}, {}
+    for case, decay in enumerate([0.999, 0.9, 0.3, 0.0, 1.0]):
+        network = torch.nn.Module()
+        network.weight = torch.nn.Parameter(torch.randn(2, 3, dtype=torch.float64))
+        network.bias = torch.nn.Parameter(torch.randn(2, dtype=torch.float64))
+        network.register_buffer("mean", torch.randn(2, dtype=torch.float64))
+        averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        metadata[str(case)] = json.dumps({"decay": decay})
+        values, after = {}, {}
+        for key, value in network.state_dict().items():
+            tensors[f"{case}.{key}.start"] = value.clone()
+        for step in range(30):
+            with torch.no_grad():
+                for value in network.state_dict().values():
+                    value.add_(torch.randn_like(value))
+            averaged.update_parameters(network)
+            for key, value in network.state_dict().items():
+                values.setdefault(key, []).append(value.clone())
+                after.setdefault(key, []).append(averaged.module.state_dict()[key].clone())
+        for key in values:
+            tensors[f"{case}.{key}.values"], tensors[f"{case}.{key}.after"] = torch.stack(values[key]), torch.stack(after[key])
+    save_file(tensors, HERE / "average.safetensors", metadata)
+
+
+def schedules():
+    """A line is a list of schedules with their settings; more than one, or one with milestones, are chained or in sequence."""
+    tensors, metadata = {}, {}
+    step, cosine, linear = ["StepLR", {"step_size": 30}], ["CosineAnnealingLR", {"T_max": 50}], ["LinearLR", {}]
+    cases = [
+        [step], [["StepLR", {"step_size": 7, "gamma": 0.9}]],
+        [["MultiStepLR", {"milestones": [10, 50, 120, 120]}]], [["MultiStepLR", {"milestones": [0, 3, 100], "gamma": 0.5}]],
+        [["ExponentialLR", {"gamma": 0.97}]], [["ExponentialLR", {"gamma": 1.001}]],
+        [linear], [["LinearLR", {"start_factor": 0.01, "total_iters": 150}]],
+        [["LinearLR", {"start_factor": 1.0, "end_factor": 0.2, "total_iters": 100}]],
+        [cosine], [["CosineAnnealingLR", {"T_max": 220, "eta_min": 0.003}]], [["CosineAnnealingLR", {"T_max": 7, "eta_min": 0.1}]],
+        ["chained", linear, ["ExponentialLR", {"gamma": 0.98}]], ["chained", step, ["CosineAnnealingLR", {"T_max": 30, "eta_min": 0.02}]],
+        ["chained", ["CosineAnnealingLR", {"T_max": 30, "eta_min": 0.02}], ["StepLR", {"step_size": 30, "gamma": 1.1}]],
+        ["chained", ["LinearLR", {"start_factor": 0.5, "total_iters": 20}], ["MultiStepLR", {"milestones": [10, 60]}],
+         ["ExponentialLR", {"gamma": 0.995}]],
+        [10, ["LinearLR", {"start_factor": 0.1, "total_iters": 10}], ["CosineAnnealingLR", {"T_max": 90}]],
+        [5, 100, linear, ["StepLR", {"step_size": 20, "gamma": 0.5}], ["ExponentialLR", {"gamma": 0.9}]],
+        [40, ["LinearLR", {"total_iters": 60}], ["MultiStepLR", {"milestones": [0, 10], "gamma": 0.3}]],
+    ]
+    for case, line in enumerate(cases):
+        parts = [part for part in line if isinstance(part, list)]
+        milestones = [part for part in line if isinstance(part, int)]
+        made = torch.optim.SGD([{"params": [torch.zeros(1, requires_grad=True)], "lr": lr} for lr in (0.5, 0.03)])
+        made_parts = [getattr(torch.optim.lr_scheduler, name)(made, **settings) for name, settings in parts]
+        schedule = made_parts[0]
+        if "chained" in line:
+            schedule = torch.optim.lr_scheduler.ChainedScheduler(made_parts, made)
+        if milestones:
+            schedule = torch.optim.lr_scheduler.SequentialLR(made, made_parts, milestones)
+        rates = []
+        for _ in range(210):
+            rates.append([group["lr"] for group in made.param_groups])
+            schedule.step()
+        metadata[str(case)] = json.dumps({"parts": parts, "milestones": milestones})
+        tensors[f"{case}.rates"] = torch.tensor(rates, dtype=torch.float64)[:, :1 if case % 3 else 2].clone()  # of both groups now and then
+    save_file(tensors, HERE / "schedules.safetensors", metadata)
+
+
+def one_cycle():
+    tensors, metadata = {}, {}
+    for case, settings in enumerate([
+            {"max_lr": 0.5, "total_steps": 220}, {"max_lr": [0.5, 0.02], "total_steps": 201, "anneal_strategy": "linear", "pct_start": 0.4},
+            {"max_lr": 1.0, "total_steps": 210, "three_phase": True, "div_factor": 10.0, "final_div_factor": 100.0},
+            {"max_lr": 0.1, "total_steps": 230, "pct_start": 0.0, "base_momentum": 0.7, "max_momentum": 0.9},
+            {"max_lr": 0.1, "total_steps": 205, "pct_start": 1.0, "cycle_momentum": False}]):
+        for rule in ("SGD", "Adam"):
+            groups = [{"params": [torch.zeros(1, requires_grad=True)], "lr": lr} for lr in (0.5, 0.03)]
+            made = torch.optim.SGD(groups, momentum=0.9) if rule == "SGD" else torch.optim.Adam(groups)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(made, **settings)
+            rates = []
+            for step in range(settings["total_steps"]):
+                first, second = made.param_groups
+                rates.append([first["lr"], second["lr"], first["betas"][0] if rule == "Adam" else first["momentum"]])
+                if step + 1 < settings["total_steps"]:
+                    schedule.step()
+            tensors[f"{case}.{rule}"] = torch.tensor(rates, dtype=torch.float64)
+        metadata[str(case)] = json.dumps(settings)
+        assert torch.equal(tensors[f"{case}.SGD"][:, :2], tensors[f"{case}.Adam"][:, :2])
+        tensors[f"{case}.Adam"] = tensors[f"{case}.Adam"][:, 2].clone()
+    save_file(tensors, HERE / "one_cycle.safetensors", metadata)
 
 
 def plateau():
@@ -202,8 +302,10 @@ if __name__ == "__main__":
     op_cases()
     network_steps()
     transforms()
-    sgd()
-    adam()
+    optimizers()
+    average()
+    schedules()
+    one_cycle()
     plateau()
     clip()
     initialize()

@@ -24,7 +24,7 @@ std::vector<i64> gap_19k_sizes() {
 template <class Context>
 void sgd(Cases<Context>& cases, const std::string& of, const std::vector<i64>& sizes) {
   const i64 n = std::accumulate(sizes.begin(), sizes.end(), i64{0});
-  const SgdSettings settings{GraphValue<double>(0.05), 0.9, 0, 0, false};
+  const SgdSettings settings{0.05, 0.9, 0, 0, false};
   auto& c = cases.add("sgd with momentum, " + of);
   const auto gradient = c.input(n), buffer = c.in_out(n), parameter = c.in_out(n);
   c.flops = 4.0 * static_cast<double>(n);
@@ -36,7 +36,7 @@ void sgd(Cases<Context>& cases, const std::string& of, const std::vector<i64>& s
   });
   c.naive([=]<class V>(V& v) {
     using Real = typename V::Real;
-    v.each(n, buffer, MomentumFormula<Real>{settings.momentum, v[buffer], v[gradient]});
+    v.each(n, buffer, MomentumFormula<Real>{settings.momentum.value, v[buffer], v[gradient]});
     v.each(n, parameter, SgdFormula<Real>{0.05, v[parameter], v.made(buffer)});
   });
 }
@@ -45,7 +45,7 @@ template <class Context>
 void adam(Cases<Context>& cases, const std::string& of, const std::vector<i64>& sizes) {
   const i64 n = std::accumulate(sizes.begin(), sizes.end(), i64{0}), step = 10;
   const AdamSettings settings{0.9, 0.999, 1e-8, 0};
-  const AdamBias<double> bias(1e-3, settings.beta1, settings.beta2, step);
+  const AdamBias<double> bias(1e-3, settings.beta1.value, settings.beta2, step);
   auto& c = cases.add("adam, " + of);
   const auto gradient = c.input(n), mean = c.in_out(n), square = c.in_out(n, 0.1F, 1), parameter = c.in_out(n);
   c.flops = 12.0 * static_cast<double>(n);
@@ -54,14 +54,14 @@ void adam(Cases<Context>& cases, const std::string& of, const std::vector<i64>& 
     i64 at = 0;
     for (const i64 size : sizes) {
       slots.push_back({size, s[parameter] + at, s[gradient] + at, s[mean] + at, s[square] + at,
-                       GraphValue<AdamBias<float>>(AdamBias<float>(1e-3, settings.beta1, settings.beta2, step))});
+                       GraphValue<AdamBias<float>>(AdamBias<float>(1e-3, settings.beta1.value, settings.beta2, step))});
       at += size;
     }
     adam_step(context, settings, std::span<const AdamSlot<float>>(slots));
   });
   c.naive([=]<class V>(V& v) {
     using Real = typename V::Real;
-    v.each(n, mean, MovingAverageFormula<Real>{settings.beta1, false, v[mean], v[gradient]});
+    v.each(n, mean, MovingAverageFormula<Real>{settings.beta1.value, false, v[mean], v[gradient]});
     v.each(n, square, MovingAverageFormula<Real>{settings.beta2, true, v[square], v[gradient]});
     v.each(n, parameter, AdamFormula<Real>{bias.rate, bias.scale, settings.eps, v[parameter], v.made(mean), v.made(square)});
   });
