@@ -126,7 +126,7 @@ networks::Recipe recipe_of(const networks::Network& entry, const Options& o) {
   if (o.epochs) recipe.epochs = *o.epochs;
   if (o.batch_size) recipe.batch_size = *o.batch_size;
   if (o.no_augment) recipe.augmentation = {};
-  training::make_schedule(recipe.schedule, *training::make_optimizer(recipe.optimizer, {constant_parameter({1}, 0)}, o.lr));
+  training::make_schedule(recipe.schedule, *training::make_optimizer(recipe.optimizer, {constant_parameter({1}, 0)}, o.lr), {recipe.epochs, 1000});
   return recipe;
 }
 

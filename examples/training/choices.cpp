@@ -3,11 +3,16 @@
 #include <mica/core/error.h>
 #include <mica/core/nearest.h>
 #include <mica/optim/adam.h>
+#include <mica/optim/one_cycle.h>
+#include <mica/optim/plateau.h>
+#include <mica/optim/rmsprop.h>
+#include <mica/optim/schedule_list.h>
 #include <mica/optim/sgd.h>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 #include <functional>
 #include <map>
@@ -55,6 +60,11 @@ class Choice {
     if (text != "true" && text != "false") fail(fmt::format("expected true or false for {}, got '{}'", option, text));
     value = text == "true";
   }
+  template <class T> void parse(const char* option, const std::string& text, std::vector<T>& values) const {  // 8,12
+    values.clear();
+    std::istringstream parts(text);
+    for (std::string part; std::getline(parts, part, ',');) parse(option, part, values.emplace_back());
+  }
   template <class T> void parse(const char* option, const std::string& text, T& value) const {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc() || end != text.data() + text.size())
@@ -93,6 +103,19 @@ const Makers<Optimizer, const Parameters&>& optimizers() {
          c.take("lr", o.lr), c.take("beta1", o.betas[0]), c.take("beta2", o.betas[1]), c.take("eps", o.eps), c.take("weight_decay", o.weight_decay);
          return std::make_unique<Adam>(parameters, o);
        }},
+      {"adamw",
+       [](Choice& c, const Parameters& parameters) {
+         AdamWOptions o;
+         c.take("lr", o.lr), c.take("beta1", o.betas[0]), c.take("beta2", o.betas[1]), c.take("eps", o.eps), c.take("weight_decay", o.weight_decay);
+         return std::make_unique<AdamW>(parameters, o);
+       }},
+      {"rmsprop",
+       [](Choice& c, const Parameters& parameters) {
+         RMSpropOptions o;
+         c.take("lr", o.lr), c.take("alpha", o.alpha), c.take("eps", o.eps), c.take("weight_decay", o.weight_decay), c.take("momentum", o.momentum);
+         c.take("centered", o.centered);
+         return std::make_unique<RMSprop>(parameters, o);
+       }},
       {"sgd",
        [](Choice& c, const Parameters& parameters) {
          SgdOptions o;
@@ -104,23 +127,54 @@ const Makers<Optimizer, const Parameters&>& optimizers() {
   return makers;
 }
 
-// The rate stays as it is.
-class Constant : public Schedule {
-  void update(std::optional<double>) override {}
-};
-
-const Makers<Schedule, Optimizer&>& schedules() {
-  static const Makers<Schedule, Optimizer&> makers{
-      {"constant", [](Choice&, Optimizer&) { return std::make_unique<Constant>(); }},
+// A new schedule is an entry here. The length is what is left of the training.
+const Makers<Schedule, Optimizer&, const TrainingLength&>& schedules() {
+  static const Makers<Schedule, Optimizer&, const TrainingLength&> makers{
+      {"constant", [](Choice&, Optimizer& optimizer, const TrainingLength&) { return std::make_unique<ExponentialLR>(optimizer, 1); }},
+      {"cosine",
+       [](Choice& c, Optimizer& optimizer, const TrainingLength& length) {
+         std::int64_t T_max = std::max<std::int64_t>(length.epochs, 1);
+         double eta_min = 0;
+         c.take("T_max", T_max), c.take("eta_min", eta_min);
+         return std::make_unique<CosineAnnealingLR>(optimizer, T_max, eta_min);
+       }},
+      {"exponential",
+       [](Choice& c, Optimizer& optimizer, const TrainingLength&) {
+         double gamma = 1;
+         c.take("gamma", gamma, true);
+         return std::make_unique<ExponentialLR>(optimizer, gamma);
+       }},
+      {"linear",
+       [](Choice& c, Optimizer& optimizer, const TrainingLength&) {
+         double start = 1.0 / 3, end = 1;
+         std::int64_t total_iters = 5;
+         c.take("start_factor", start), c.take("end_factor", end), c.take("total_iters", total_iters);
+         return std::make_unique<LinearLR>(optimizer, start, end, total_iters);
+       }},
+      {"multistep",
+       [](Choice& c, Optimizer& optimizer, const TrainingLength&) {
+         std::vector<std::int64_t> milestones;
+         double gamma = 0.1;
+         c.take("milestones", milestones, true), c.take("gamma", gamma);
+         return std::make_unique<MultiStepLR>(optimizer, milestones, gamma);
+       }},
+      {"onecycle",
+       [](Choice& c, Optimizer& optimizer, const TrainingLength& length) {
+         OneCycleOptions o{.max_lr = {optimizer.lr()}, .total_steps = length.epochs * length.batches};
+         c.take("max_lr", o.max_lr), c.take("total_steps", o.total_steps), c.take("pct_start", o.pct_start), c.take("cycle_momentum", o.cycle_momentum);
+         c.take("base_momentum", o.base_momentum), c.take("max_momentum", o.max_momentum), c.take("div_factor", o.div_factor);
+         c.take("final_div_factor", o.final_div_factor), c.take("three_phase", o.three_phase);
+         return std::make_unique<OneCycleLR>(optimizer, o);
+       }},
       {"plateau",
-       [](Choice& c, Optimizer& optimizer) {
+       [](Choice& c, Optimizer& optimizer, const TrainingLength&) {
          PlateauOptions o;
          c.take("factor", o.factor), c.take("patience", o.patience), c.take("threshold", o.threshold), c.take("cooldown", o.cooldown);
-         c.take("min_lr", o.min_lr[0]), c.take("eps", o.eps);
+         c.take("min_lr", o.min_lr), c.take("eps", o.eps);
          return std::make_unique<ReduceLROnPlateau>(optimizer, o);
        }},
       {"step",
-       [](Choice& c, Optimizer& optimizer) {
+       [](Choice& c, Optimizer& optimizer, const TrainingLength&) {
          std::int64_t step_size = 0;
          double gamma = 0.1;
          c.take("step_size", step_size, true), c.take("gamma", gamma);
@@ -128,6 +182,13 @@ const Makers<Schedule, Optimizer&>& schedules() {
        }},
   };
   return makers;
+}
+
+// How many epochs a warm-up takes.
+std::int64_t iterations(Choice choice) {
+  std::int64_t total_iters = 5;
+  choice.take("total_iters", total_iters);
+  return total_iters;
 }
 
 }  // namespace
@@ -138,8 +199,21 @@ std::unique_ptr<Optimizer> make_optimizer(const std::string& text, const std::ve
   return optimizer;
 }
 
-std::unique_ptr<Schedule> make_schedule(const std::string& text, Optimizer& optimizer) {
-  return make<Schedule, Optimizer&>(schedules(), Choice("scheduler", text), optimizer);
+ChosenSchedule make_schedule(const std::string& text, Optimizer& optimizer, const TrainingLength& length) {
+  const auto one = [&](const std::string& part, const TrainingLength& left) {
+    return make<Schedule, Optimizer&, const TrainingLength&>(schedules(), Choice("scheduler", part), optimizer, left);
+  };
+  const std::size_t then = text.find(" then ");
+  if (then == std::string::npos) return {one(text, length), Choice("scheduler", text).name == "onecycle"};
+  const std::string first = text.substr(0, then), rest = text.substr(then + 6);
+  const Choice warm_up("scheduler", first), main("scheduler", rest);
+  if (warm_up.name != "linear" || main.name == "onecycle" || rest.find(" then ") != std::string::npos)
+    throw Error(fmt::format("scheduler '{}': expected one 'linear', and after 'then' one that is stepped every epoch", text));
+  const std::int64_t epochs = iterations(warm_up);
+  std::vector<std::unique_ptr<Schedule>> parts;
+  parts.push_back(one(first, length));
+  parts.push_back(one(rest, {length.epochs - epochs, length.batches}));
+  return {std::make_unique<SequentialLR>(optimizer, std::move(parts), std::vector{epochs})};
 }
 
 }  // namespace mica::training

@@ -3,6 +3,7 @@
 #include "trainer.h"
 
 #include <mica/core/autograd.h>
+#include <mica/core/error.h>
 #include <mica/core/memory_report.h>
 #include <mica/core/ops/loss.h>
 
@@ -81,9 +82,12 @@ Result train(Sequential& network, const networks::Recipe& recipe, const Settings
              const ImageSet& test_set, Progress& progress, Logs& logs, const std::atomic<bool>& interrupted) {
   const std::vector<Tensor> parameters = network.parameters();
   const auto optimizer = make_optimizer(recipe.optimizer, parameters, settings.lr);
-  const auto schedule = make_schedule(recipe.schedule, *optimizer);
   BatchLoader loader(train_set, {.batch_size = recipe.batch_size, .shuffle = settings.shuffle,
                                  .augmentation = recipe.augmentation, .dtype = settings.dtype});
+  const ChosenSchedule chosen = make_schedule(recipe.schedule, *optimizer, {recipe.epochs, loader.batches()});
+  if (chosen.every_batch && settings.steps_per_graph > 1)
+    throw Error(fmt::format("a graph of {} steps has one learning rate, and the schedule '{}' changes it after every step; give a graph one step", settings.steps_per_graph,
+                            recipe.schedule));
   const double all_images = static_cast<double>(recipe.epochs * train_set.size());
   const auto run_start = Clock::now();
   Result result;
@@ -94,7 +98,13 @@ Result train(Sequential& network, const networks::Recipe& recipe, const Settings
     const auto epoch_start = Clock::now();
     const double lr = optimizer->lr();
     Tally tally(loader.batches(), settings.dtype, train_set.images.device());
-    const auto read = [&] { return tally.read([&](double loss) { logs.step(++logged, loss, lr); }); };
+    std::vector<double> rates;  // of this epoch's steps
+    const auto read = [&, before = logged] {
+      return tally.read([&](double loss) {
+        const double rate = rates[static_cast<std::size_t>(logged - before)];
+        logs.step(++logged, loss, rate);
+      });
+    };
     loader.start(static_cast<std::uint32_t>(epoch));
     for (;;) {
       if (interrupted || (settings.max_steps && result.steps >= *settings.max_steps)) {
@@ -112,7 +122,11 @@ Result train(Sequential& network, const networks::Recipe& recipe, const Settings
       if (profile) profile->end_step();
       if (memory) progress.announce(memory->table());
       if (done.empty()) break;
-      for (const StepResult& step : done) tally.add(step);
+      for (const StepResult& step : done) {
+        tally.add(step);
+        rates.push_back(optimizer->lr());
+      }
+      if (chosen.every_batch) chosen.schedule->step();
       result.steps += static_cast<std::int64_t>(done.size());
       if (progress.due()) {
         std::string so_far;
@@ -135,7 +149,7 @@ Result train(Sequential& network, const networks::Recipe& recipe, const Settings
       logs.flush();
       return result;
     }
-    schedule->step(test_score.loss);
+    if (!chosen.every_batch) chosen.schedule->step(test_score.loss);
     result.epochs = epoch;
     result.last_accuracy = test_score.accuracy;
     if (result.best_epoch == 0 || test_score.accuracy > result.best_accuracy) {

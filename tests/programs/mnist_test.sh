@@ -53,7 +53,18 @@ run --data set --max-steps 3 --optimizer "adam lr=0.01 beta1=0.8" --lr 0.002 --b
 check "another optimizer, and --lr before its own" '[ $status = 0 ] && grep -q "^2,.*,0.002$" steps.csv && ! cmp -s <(head -4 first.csv) steps.csv'
 run --data set --epochs 3 --batch-size 128 --scheduler "step step_size=1 gamma=0.5" --log log.csv
 check "another schedule" '[ $status = 0 ] && [ "$(sed 1d log.csv | cut -d, -f7 | tr "\n" " ")" = "0.05 0.025 0.0125 " ]'
-fails 1 "mnist: optimizer 'sgdd': expected adam, sgd; did you mean sgd?" --optimizer sgdd
+for choice in "adamw weight_decay=0.1" "rmsprop momentum=0.9 centered=true"; do
+  run --data set --max-steps 3 --optimizer "$choice" --batch-size 128
+  check "--optimizer $choice" '[ $status = 0 ] && grep -q "stopped after 3 steps" out'
+done
+rates() { run --data set --epochs 4 --batch-size 300 --log log.csv --scheduler "$@"; sed 1d log.csv | cut -d, -f7 | tr "\n" " "; }
+check "multistep" '[ "$(rates "multistep milestones=1,3 gamma=0.5")" = "0.05 0.025 0.025 0.0125 " ]'
+check "exponential" '[ "$(rates "exponential gamma=0.5")" = "0.05 0.025 0.0125 0.00625 " ]'
+check "warm-up, then a cosine of what is left" '[ "$(rates "linear start_factor=0.5 total_iters=2 then cosine")" = "0.025 0.0375 0.05 0.025 " ]'
+run --data set --epochs 2 --batch-size 100 --scheduler "onecycle max_lr=0.1 div_factor=10 pct_start=0.5" --log-steps steps.csv
+check "onecycle: a rate for every step, from the first to the last" '[ $status = 0 ] && [ "$(sed 1d steps.csv | cut -d, -f3 | sort -u | wc -l)" = 6 ] && grep -qE "^1,.*,0.00999" steps.csv && grep -qE "^3,.*,0.10+1?$" steps.csv'
+fails 1 "mnist: scheduler 'cosine then step step_size=1': expected one 'linear', and after 'then' one that is stepped every epoch" --scheduler "cosine then step step_size=1"
+fails 1 "mnist: optimizer 'sgdd': expected adam, adamw, rmsprop, sgd; did you mean sgd?" --optimizer sgdd
 fails 1 "mnist: optimizer 'sgd momentun=0.9': sgd has no option momentun; expected lr, momentum, dampening, weight_decay, nesterov; did you mean momentum?" --optimizer "sgd momentun=0.9"
 fails 1 "mnist: optimizer 'sgd momentum': expected option=value after the name, got 'momentum'" --optimizer "sgd momentum"
 fails 1 "mnist: optimizer 'sgd lr=fast': expected a number for lr, got 'fast'" --optimizer "sgd lr=fast"
