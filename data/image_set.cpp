@@ -3,6 +3,7 @@
 #include <mica/core/random.h>
 #include <mica/core/scope.h>
 #include <mica/data/image_set.h>
+#include <mica/kernels/batch.h>
 
 #include <fmt/format.h>
 
@@ -33,11 +34,13 @@ void check(const ImageSet& set, std::int64_t classes, const std::string& name) {
 BatchLoader::BatchLoader(const ImageSet& set, const BatchOptions& options) : set_(set), options_(options) {
   check(set, 256, "BatchLoader");
   if (options.batch_size < 1) throw Error(fmt::format("BatchLoader: expected a batch size of 1 or more, got {}", options.batch_size));
-  const std::int64_t largest = std::min(set.images.size(1), set.images.size(2));
-  const Augmentation& a = options.augmentation;
-  if (a.crop_probability > 0 && (a.crop < 1 || a.crop > largest))
-    throw Error(fmt::format("BatchLoader: expected a crop of 1 to {} pixels, got {}", largest, a.crop));
-  if (!(a.rotation <= 360)) throw Error(fmt::format("BatchLoader: expected a rotation of at most 360 degrees, got {}", a.rotation));
+  const CompiledAugmentation compiled =
+      compile(options.augmentation, set.images.size(1), set.images.size(2), {options.mean, options.std}, "BatchLoader");
+  chain_ = compiled.chain;
+  if (compiled.chain.has_elastic()) {
+    blurs_ = Tensor::from(compiled.blurs, {static_cast<std::int64_t>(compiled.blurs.size())}).to(set.images.device());
+    chain_.blurs = blurs_.data<float>();
+  }
   start(0);
 }
 
@@ -83,8 +86,7 @@ void BatchLoader::gather(Batch& batch) {
   dispatch_floating(batch.images, [&](auto& context, auto t) {
     using T = decltype(t);
     kernels::gather_batch<T>(context, d, set_.images.data<std::uint8_t>(), set_.labels.data<std::uint8_t>(), order_.data<std::int64_t>() + at_,
-                             options_.augmentation, random_key("augment", epoch_), options_.mean, options_.std,
-                             batch.images.data<T>(), batch.labels.data<std::int64_t>());
+                             chain_, random_key("augment", epoch_), batch.images.data<T>(), batch.labels.data<std::int64_t>());
   });
   at_ += d.n;
 }

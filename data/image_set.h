@@ -2,14 +2,12 @@
 #pragma once
 
 #include <mica/core/tensor.h>
-#include <mica/kernels/batch.h>
+#include <mica/data/augmentation.h>
 
 #include <algorithm>
 #include <string>
 
 namespace mica {
-
-using kernels::Augmentation;
 
 struct ImageSet {
   Tensor images;  // u8 (N, H, W)
@@ -26,8 +24,8 @@ void check(const ImageSet& set, std::int64_t classes, const std::string& name);
 struct BatchOptions {
   std::int64_t batch_size = 128;
   bool shuffle = true;
-  Augmentation augmentation = {};      // none by default
-  double mean = 0.1307, std = 0.3081;  // y = (x/255 − mean) / std; these are MNIST's
+  Augmentation augmentation = {};      // of pixels x/255
+  double mean = 0.1307, std = 0.3081;  // of the Normalize that comes last, where augmentation has none; these are MNIST's
   DType dtype = DType::f32;
 };
 
@@ -58,6 +56,8 @@ class BatchLoader {
 
   ImageSet set_;
   BatchOptions options_;
+  kernels::Chain chain_;
+  Tensor blurs_;  // f32, where the set is: what chain_ points to
   std::uint32_t epoch_ = 0;
   std::int64_t at_ = 0;
   Tensor order_;  // i64 (N), where the set is

@@ -137,15 +137,8 @@ std::string grouped(std::int64_t number) {
   return text;
 }
 
-std::string to_string(const Augmentation& a) {
-  std::vector<std::string> parts;
-  if (a.crop_probability > 0) parts.push_back(fmt::format("crop {} p {:g}", a.crop, a.crop_probability));
-  if (a.rotation > 0) parts.push_back(fmt::format("rotation {:g}", a.rotation));
-  return parts.empty() ? "none" : fmt::format("{}", fmt::join(parts, ", "));
-}
-
 void list_networks() {
-  constexpr const char* format = "{:<16}{:>7}{:>8}{:>7}  {:<26}{:<32}{:<28}{:>7}\n";
+  constexpr const char* format = "{:<16}{:>7}{:>8}{:>7}  {:<26}{:<32}{:<55}{:>8}\n";
   fmt::print(format, "network", "params", "epochs", "batch", "optimizer", "scheduler", "augmentation", "target");
   for (const networks::Network& n : networks::all()) {
     const networks::Recipe& r = n.recipe;

@@ -33,7 +33,7 @@ inline Sequential build_dense_19k(bool norms) {
 
 inline Recipe dense_recipe(std::string schedule) {
   return {.epochs = 19, .batch_size = 128, .optimizer = "adam lr=0.001", .schedule = std::move(schedule),
-          .augmentation = {.crop_probability = 0.1, .crop = 22, .rotation = 10}};
+          .augmentation = {RandomApply{{CenterCropResize{22}}, 0.1}, RandomRotation{10}}};
 }
 
 inline Network dense_19k() {

@@ -28,7 +28,7 @@ inline Network gap_19k() {
           .description = "blocks of 3×3 convolutions, global average pooling",
           .build = build_gap_19k,
           .recipe = {.epochs = 19, .batch_size = 512, .optimizer = "sgd lr=0.05 momentum=0.9", .schedule = "step step_size=10 gamma=0.1",
-                     .augmentation = {.crop_probability = 0.1, .crop = 22, .rotation = 15}},
+                     .augmentation = {RandomApply{{CenterCropResize{22}}, 0.1}, RandomRotation{15}}},
           .document = 99.51,
           .target = 99.50};
 }

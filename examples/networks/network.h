@@ -11,6 +11,8 @@
 
 namespace mica::networks {
 
+using namespace transforms;  // for recipes
+
 // Trains by cross-entropy, of logits or of log-probabilities alike: their log-softmax is themselves.
 struct Recipe {
   std::int64_t epochs, batch_size;

@@ -1,13 +1,11 @@
 #include "../catch.h"
 #include "../compare.h"
-#include "../project_file.h"
 #include "../scratch_folder.h"
 #include "http_server.h"
 
 #include <mica/core/context.h>
 #include <mica/core/error.h>
 #include <mica/core/file.h>
-#include <mica/core/safetensors.h>
 #include <mica/data/download.h>
 #include <mica/data/drawn_digits.h>
 #include <mica/data/idx.h>
@@ -109,37 +107,6 @@ TEST_CASE("malformed IDX files are rejected with the reason") {
   CHECK(idx_error(flipped) == "f is corrupt gzip: incorrect data check");
 }
 
-TEST_CASE("rotation and crop equal torchvision's") {
-  const Safetensors file = load_safetensors(project_file("tests/pytorch/transforms.safetensors"));
-  const std::map<std::string, Tensor> stored(file.tensors.begin(), file.tensors.end());
-  const std::uint8_t* image = stored.at("image").data<std::uint8_t>();
-  std::vector<float> buffer(2 * 784);
-  int checked = 0;
-  for (const auto& [key, expected] : stored) {
-    if (key == "image") continue;
-    INFO(key);
-    Augmentation a{.crop_probability = 1, .crop = 22, .rotation = 15};
-    kernels::ImageTransform t{false, 0};
-    if (key.rfind("crop.", 0) == 0) {
-      a.crop = std::stoi(key.substr(5));
-      a.rotation = 0;
-      t.crop = true;
-    } else {
-      a.sampling = key.find("nearest") != std::string::npos ? kernels::Sampling::nearest : kernels::Sampling::bilinear;
-      t.angle = std::stod(key.substr(key.find('.', 8) + 1));
-    }
-    Tensor out = Tensor::empty({28, 28});
-    kernels::transform_image(28, 28, image, a, t, buffer.data(), out.data<float>());
-    // Nearest sampling is exact, but for pixels whose source lies halfway between two: torch works in f32 there.
-    const std::vector<double> got = values(out), want = values(expected);
-    int wrong = 0;
-    for (std::size_t i = 0; i < got.size(); ++i) wrong += std::abs(got[i] - want[i]) > 2e-5;
-    CHECK(wrong <= (a.sampling == kernels::Sampling::nearest && !t.crop ? 2 : 0));
-    ++checked;
-  }
-  CHECK(checked == 13);
-}
-
 TEST_CASE("batches: every image once an epoch, the last one short, normalised; the seed and the epoch decide") {
   ImageSet set = draw_digits(103, "train");
   const auto epoch = [&](std::uint32_t number, std::int64_t size, const Augmentation& augmentation, bool shuffle = true) {
@@ -156,7 +123,7 @@ TEST_CASE("batches: every image once an epoch, the last one short, normalised; t
     CHECK(batches == (103 + size - 1) / size);
     return std::pair(images, labels);
   };
-  const Augmentation none, strong{.crop_probability = 0.5, .crop = 22, .rotation = 15};
+  const Augmentation none, strong{transforms::RandomApply{{transforms::CenterCropResize{22}}, 0.5}, transforms::RandomRotation{15}};
   const auto plain = epoch(1, 32, none);
   CHECK(plain.first.size() == 103);
   CHECK(plain.second != epoch(2, 32, none).second);

@@ -75,7 +75,7 @@ TEST_CASE("sine and cosine are exact at multiples of 90 degrees, and odd and eve
 }
 
 TEST_CASE("half of what a crop cuts off is rounded to even") {
-  for (i64 size = 1; size < 40; ++size)
-    for (i64 crop = 1; crop <= size; ++crop)
+  for (int size = 1; size < 40; ++size)
+    for (int crop = 1; crop <= size; ++crop)
       CHECK(Cropped<Bytes>{{size, nullptr}, size, size, crop}.margin(size) == std::lrint(static_cast<double>(size - crop) / 2));
 }

@@ -40,7 +40,7 @@ check "stops after 3 steps" '[ $status = 0 ] && [ "$(wc -l <steps.csv)" = 4 ] &&
 run --summary
 check "summary" '[ $status = 0 ] && grep -q "Parameters: 19,866" out'
 run --list
-check "list" '[ $status = 0 ] && [ "$(wc -l <out)" = 12 ] && grep -qE "^gap-19k +19,866 +19 +512  sgd lr=0.05 momentum=0.9 +step step_size=10 gamma=0.1 +crop 22 p 0.1, rotation 15 +99.50 %$" out'
+check "list" '[ $status = 0 ] && [ "$(wc -l <out)" = 12 ] && grep -qE "^gap-19k +19,866 +19 +512  sgd lr=0.05 momentum=0.9 +step step_size=10 gamma=0.1 +crop 22 p=0.1, rotation 15 +99.50 %$" out'
 for network in $("$program" --list | sed 1d | cut -d" " -f1); do
   run --network $network --data set --max-steps 2 --batch-size 8
   check "$network trains" '[ $status = 0 ] && grep -q "stopped after 2 steps" out'

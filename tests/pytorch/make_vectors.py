@@ -5,7 +5,7 @@
 ops.safetensors      PyTorch's answers to the cases of tests/ops/case_table.h, which build/release/tests/op_runner writes
                      out. Metadata: case id → the case's line; tensors as tests/ops/case_file.h has answers.
 networks.safetensors ten steps of every network by its recipe's optimizer, in f64 without dropout: <network>.losses, <network>.end.<key>.
-transforms.safetensors   torchvision's rotation and crop + resize of one image.
+transforms.safetensors   torchvision's transforms with fixed parameters: <case>, and <case>.noise of an elastic one.
 sgd, adam, adamw, rmsprop.safetensors   parameters after each of 36 steps: <case>.<parameter>.start, .gradients, .after; a NaN
                      gradient stands for none.
 average.safetensors  averages of AveragedModel after each of 30 updates: <case>.<key>.start, .values, .after.
@@ -67,17 +67,55 @@ def network_steps():
 
 
 def transforms():
-    from torchvision.transforms import InterpolationMode, functional
-    h, w = torch.arange(28).view(-1, 1), torch.arange(28).view(1, -1)
-    image = ((h * h * 3 + w * w * 5 + h * w * 7) % 256).to(torch.uint8)
-    x = (image.to(torch.float32) / 255).unsqueeze(0)
-    tensors = {"image": image}
-    for angle in (-15.0, -3.5, 0.0, 7.25, 15.0):
-        for mode in (InterpolationMode.NEAREST, InterpolationMode.BILINEAR):
-            tensors[f"rotate.{mode.value}.{angle}"] = functional.rotate(x, angle, mode, fill=[0.0])[0].contiguous()
-    for crop in (22, 21, 28):
-        tensors[f"crop.{crop}"] = functional.resize(functional.center_crop(x, [crop, crop]), [28, 28], antialias=True)[0].contiguous()
-    save_file(tensors, HERE / "transforms.safetensors")
+    """Every transform with fixed parameters on images of several sizes; metadata: case → its parameters."""
+    from torchvision.transforms import ElasticTransform, InterpolationMode, functional
+    torch.manual_seed(4)
+    tensors, metadata, images = {}, {}, {}
+    for height, width in [(28, 28), (27, 31), (9, 20), (5, 6)]:
+        h, w = torch.arange(height).view(-1, 1), torch.arange(width).view(1, -1)
+        image = ((h * h * 3 + w * w * 5 + h * w * 7) % 256).to(torch.uint8)
+        tensors[f"image {height}x{width}"] = image
+        images[height, width] = (image.to(torch.float32) / 255).unsqueeze(0)
+
+    def add(size, answer, **parameters):
+        case = str(len(metadata))
+        metadata[case] = json.dumps({"image": f"image {size[0]}x{size[1]}", **parameters})
+        tensors[case] = answer[0].contiguous()
+
+    modes = (InterpolationMode.NEAREST, InterpolationMode.BILINEAR)
+    for size, x in images.items():
+        for mode in modes:
+            for degrees in (-15.0, -3.5, 0.0, 7.25, 90.0) if size == (28, 28) else (13.0,):
+                add(size, functional.rotate(x, degrees, mode, fill=[0.0]), kind="rotation", degrees=degrees, interpolation=mode.value, fill=0.0)
+            for degrees, translate, scale, shear, fill in [
+                    (0.0, (2, -1), 1.0, (0.0, 0.0), 0.5), (0.0, (0, 0), 1.3, (0.0, 0.0), 0.0), (0.0, (0, 0), 1.0, (10.0, 0.0), 0.0),
+                    (0.0, (0, 0), 1.0, (0.0, -8.0), 0.25), (-20.0, (-3, 2), 0.8, (12.0, 5.0), -0.4242), (0.0, (40, 0), 1.0, (0.0, 0.0), 0.75)]:
+                add(size, functional.affine(x, degrees, list(translate), scale, list(shear), mode, [fill]), kind="affine", degrees=degrees,
+                    translate=translate, scale=scale, shear=shear, interpolation=mode.value, fill=fill)
+        for crop in (22, 21, 28) if size == (28, 28) else (min(size), 4, 1):
+            add(size, functional.resize(functional.center_crop(x, [crop, crop]), list(size), antialias=True), kind="crop", crop=crop)
+        for down, right in ((0, 0), (-3, 2), (4, -4)):
+            padded = functional.pad(x, 4, 0.3)
+            add(size, functional.crop(padded, 4 + down, 4 + right, *size), kind="shift", down=down, right=right, fill=0.3)
+        add(size, functional.erase(x, 1, 2, 3, 4, torch.tensor([0.7]).view(1, 1, 1)), kind="erase", top=1, left=2, height=3, width=4, value=0.7)
+        for brightness, contrast in ((0.7, 1.0), (1.4, 1.0), (1.0, 0.6), (1.3, 1.7)):
+            y = functional.adjust_brightness(x, brightness) if brightness != 1 else x
+            add(size, functional.adjust_contrast(y, contrast) if contrast != 1 else y, kind="jitter", brightness=brightness, contrast=contrast)
+        add(size, functional.hflip(x), kind="flip")
+        add(size, functional.normalize(x, [0.1307], [0.3081]), kind="normalize", mean=0.1307, std=0.3081)
+
+    # Elastic: with torchvision's own noise, U(−1, 1) for columns, then for rows.
+    for size, alpha, sigma, mode, fill in [((28, 28), 50.0, 5.0, modes[1], 0.0), ((28, 28), 40.0, 3.0, modes[0], 0.0), ((27, 31), 30.0, 2.0, modes[1], 0.5),
+                                           ((27, 31), 9.0, 0.0, modes[1], 0.0), ((9, 20), 15.0, 0.7, modes[0], 0.25), ((5, 6), 8.0, 0.5, modes[1], -1.0)]:
+        state = torch.get_rng_state()
+        displacement = ElasticTransform.get_params([alpha, alpha], [sigma, sigma], list(size))
+        torch.set_rng_state(state)
+        noise = torch.cat([torch.rand([1, 1, *size]) * 2 - 1 for _ in range(2)])[:, 0].contiguous()
+        case = str(len(metadata))
+        add(size, functional.elastic_transform(images[size], displacement, mode, [fill]), kind="elastic", alpha=alpha, sigma=sigma,
+            interpolation=mode.value, fill=fill)
+        tensors[f"{case}.noise"] = noise
+    save_file(tensors, HERE / "transforms.safetensors", metadata)
 
 
 def optimizer(name, rule, cases, seed):

@@ -2,6 +2,7 @@
 
 #include "../families.h"
 
+#include <mica/data/augmentation.h>
 #include <mica/kernels/batch.h>
 #include <mica/kernels/gather.h>
 
@@ -15,6 +16,7 @@ template <class Context>
 void batch(Cases<Context>& cases, i64 count, i64 n, const std::string& name, const Augmentation& augmentation) {
   constexpr i64 side = 28, pixels = side * side;
   const RandomKey key{5, 6, 7};
+  const Chain chain = compile(augmentation, side, side, {0.1307, 0.3081}, "microbench").chain;
   auto& c = cases.add(name + " " + std::to_string(n) + " of " + std::to_string(count));
   const auto images = c.template whole<std::uint8_t>(count * pixels, 256), labels = c.template whole<std::uint8_t>(count, 10);
   const auto indices = c.template whole<i64>(n, count);
@@ -22,10 +24,10 @@ void batch(Cases<Context>& cases, i64 count, i64 n, const std::string& name, con
   const auto targets = c.template workspace<i64>(n);
   c.bytes = static_cast<double>(n) * (pixels * 5 + 8 + 1 + 8);  // of the images, only those of the batch
   c.native([=](Context& context, const Set& s) {
-    gather_batch(context, {n, side, side}, s[images], s[labels], s[indices], augmentation, key, 0.1307, 0.3081, s[y], s[targets]);
+    gather_batch(context, {n, side, side}, s[images], s[labels], s[indices], chain, key, s[y], s[targets]);
   });
   c.naive([=]<class V>(V& v) {
-    v.each(n * pixels, y, BatchFormula<typename V::Real>{side, side, v[images], v[indices], augmentation, key, 0.1307F, 0.3081F});
+    v.each(n * pixels, y, BatchFormula<typename V::Real>{side, side, v[images], v[indices], chain, key});
   });
 }
 
@@ -58,7 +60,7 @@ template <class Context>
 void gather(Cases<Context>& cases) {
   const i64 count = cases.pick(20, 10000, 60000), n = cases.pick(3, 128, 4096);
   batch(cases, count, n, "normalise", {});
-  batch(cases, count, n, "crop, rotate and normalise", {.crop_probability = 0.1, .crop = 22, .rotation = 15});  // gap-19k's recipe
+  batch(cases, count, n, "crop, rotate and normalise", {transforms::RandomApply{{transforms::CenterCropResize{22}}, 0.1}, transforms::RandomRotation{15}});  // gap-19k's recipe
   const i64 lines = cases.pick(8, 1024, 16384);
   picked(cases, lines, cases.pick(7, 256, 256), cases.pick(30, 4096, 4096));
   scattered(cases, 16 * lines, cases.pick(7, 16, 16), cases.pick(11, 64, 64));  // on CUDA a thread takes a line

@@ -7,27 +7,28 @@
 
 namespace mica::bench {
 
-// A batch: every pixel goes back to the bytes that it comes from by itself, and finds out anew what happens to its image. The geometry is
-// the kernels' own (kernels/image_transform.h), which tests/kernels checks; here it is in f32 in both precisions.
+// A batch: every pixel goes back to the bytes that it comes from by itself, and finds out anew what happens to its image, which is either
+// to be normalised or to be cropped (or not), rotated and normalised. The geometry is the kernels' own (kernels/image_transform.h), which
+// tests check; here it is in f32 in both precisions.
 template <class Real>
 struct BatchFormula {
-  i64 h, w;
+  int h, w;
   const std::uint8_t* images;
   const i64* indices;
-  kernels::Augmentation augmentation;
+  kernels::Chain chain;
   kernels::RandomKey key;
-  float mean, std;
   MICA_FUNCTION Real operator()(i64 i) const {
     using namespace kernels;
-    const i64 index = indices[i / (h * w)], row = i / w % h, column = i % w;
+    const i64 index = indices[i / (h * w)];
+    const int row = static_cast<int>(i / w % h), column = static_cast<int>(i % w);
     const Bytes image{w, images + index * h * w};
-    if (!(augmentation.rotation > 0)) return Real(normalised<float>(image(row, column), mean, std));
-    const ImageTransform transform = draw(augmentation, key, index);
-    const Rotation rotation = rotation_by(transform.angle);
-    const float value = transform.crop
-                            ? Rotated<Cropped<Bytes>>{{image, h, w, augmentation.crop}, h, w, rotation, augmentation.sampling}(row, column)
-                            : Rotated<Bytes>{image, h, w, rotation, augmentation.sampling}(row, column);
-    return Real(normalised<float>(value, mean, std));
+    const Normalization to = draw(chain, chain.count - 1, key, index, h, w).normalize;
+    if (chain.count == 1) return Real(normalised(image(row, column), to.mean, to.std));
+    const Operation crop = draw(chain, 0, key, index, h, w), turn = draw(chain, 1, key, index, h, w);
+    const float value = crop.kind == Operation::Kind::crop
+                            ? Mapped<Cropped<Bytes>>{{{image, h, w, crop.crop}, h, w, turn.fill}, turn.affine, turn.interpolation}(row, column)
+                            : Mapped<Bytes>{{image, h, w, turn.fill}, turn.affine, turn.interpolation}(row, column);
+    return Real(normalised(value, to.mean, to.std));
   }
 };
 
