@@ -34,7 +34,7 @@ struct Text {
     return fmt::format("elastic {:g} sigma {:g}", t.alpha, t.sigma) + sampled(t, Interpolation::bilinear);
   }
   std::string operator()(const RandomCrop& t) const { return fmt::format("padding {}", t.padding) + filled(t.fill); }
-  std::string operator()(const RandomErasing& t) const { return fmt::format("erasing {} ratio {} p={:g}", text(t.scale), text(t.ratio), t.p); }
+  std::string operator()(const RandomErasing& t) const { return fmt::format("erasing {} ratio {} p={:g}", text(t.scale), text(t.ratio), t.p) + filled(t.value); }
   std::string operator()(const ColorJitter& t) const { return fmt::format("brightness {:g} contrast {:g}", t.brightness, t.contrast); }
   std::string operator()(const RandomHorizontalFlip& t) const { return fmt::format("flip p={:g}", t.p); }
   std::string operator()(const Normalize& t) const { return fmt::format("normalize {:g} {:g}", t.mean, t.std); }

@@ -20,22 +20,20 @@ struct Floats {
   MICA_FUNCTION float operator()(int row, int column) const { return pixels[row * w + column]; }
 };
 
-// Reads the image's first pixel where one outside is asked for, so that loops over pixels become vector code.
+// With `fill` around it.
 template <class Image>
 struct Filled {
   Image image;
   int h, w;
   float fill;
-
-  MICA_FUNCTION bool inside(int row, int column) const { return (row >= 0) & (row < h) & (column >= 0) & (column < w); }
-  MICA_FUNCTION float operator()(int row, int column) const {
-    const bool in = inside(row, column);
-    const float value = image(in ? row : 0, in ? column : 0);
-    return in ? value : fill;
-  }
+  MICA_FUNCTION float operator()(int row, int column) const { return row >= 0 && row < h && column >= 0 && column < w ? image(row, column) : fill; }
 };
 
 // ---- values between pixels ----
+
+struct Position {
+  float y, x;
+};
 
 // A position that an int holds; two pixels outside, or more, is all the same. NaN is outside.
 MICA_FUNCTION float bounded(float position, int size) {
@@ -44,33 +42,55 @@ MICA_FUNCTION float bounded(float position, int size) {
 }
 
 // Halves to even, as torch's grid_sample does.
-template <class Image>
-MICA_FUNCTION float nearest(const Filled<Image>& image, float y, float x) {
+MICA_FUNCTION int nearest_to(float position, int size) {
   const float magic = 12582912.0F;  // 1.5·2²³: adding it rounds to an integer
-  return image(static_cast<int>((bounded(y, image.h) + magic) - magic), static_cast<int>((bounded(x, image.w) + magic) - magic));
+  return static_cast<int>((bounded(position, size) + magic) - magic);
 }
 
 template <class Image>
-MICA_FUNCTION float bilinear(const Filled<Image>& image, float y, float x) {
-  const float by = bounded(y, image.h), bx = bounded(x, image.w), y0 = std::floor(by), x0 = std::floor(bx), fy = by - y0, fx = bx - x0;
-  const Filled<Image> zeros{image.image, image.h, image.w, 0};
-  float value = 0, coverage = 0;  // coverage: how much of the sample lies inside
-  for (int k = 0; k < 4; ++k) {
-    const int row = static_cast<int>(y0) + k / 2, column = static_cast<int>(x0) + k % 2;
-    const float weight = (k / 2 ? fy : 1 - fy) * (k % 2 ? fx : 1 - fx);
-    value += weight * zeros(row, column);
-    coverage += zeros.inside(row, column) ? weight : 0.0F;
-  }
-  return value * coverage + (1 - coverage) * image.fill;  // torchvision blends the border with the fill a second time
+MICA_FUNCTION float nearest(const Filled<Image>& image, const Position& p) {
+  return image(nearest_to(p.y, image.h), nearest_to(p.x, image.w));
 }
 
-struct Position {
-  float y, x;
+// The two rows (or columns) beside a position, and their weights; one outside the image is the row nearest to it, with weight 0.
+struct Beside {
+  int low, high;
+  float low_weight, high_weight;
 };
+MICA_FUNCTION Beside beside(float position, int size) {
+  const float at = bounded(position, size), floor = std::floor(at), part = at - floor;
+  const int low = static_cast<int>(floor), high = low + 1;
+  const auto inside = [=](int row) { return row < 0 ? 0 : row < size ? row : size - 1; };
+  const int in_low = inside(low), in_high = inside(high);
+  // By masks rather than choices, which would be branches and keep a loop over pixels from becoming vector code.
+  const auto where = [](bool keep, float weight) { return math::from_bits(math::to_bits(weight) & -static_cast<int>(keep)); };
+  return {in_low, in_high, where(in_low == low, 1 - part), where(in_high == high, part)};
+}
+
+struct Weights {
+  float upper_left, upper_right, lower_left, lower_right;
+  MICA_FUNCTION Weights(const Beside& y, const Beside& x)
+      : upper_left(y.low_weight * x.low_weight), upper_right(y.low_weight * x.high_weight), lower_left(y.high_weight * x.low_weight),
+        lower_right(y.high_weight * x.high_weight) {}
+};
+
+// Of four pixels and a border of `fill`, with which torchvision blends what is near it a second time.
+MICA_FUNCTION float blend(const Weights& w, float upper_left, float upper_right, float lower_left, float lower_right, float fill) {
+  const float value = w.upper_left * upper_left + w.upper_right * upper_right + w.lower_left * lower_left + w.lower_right * lower_right;
+  const float coverage = w.upper_left + w.upper_right + w.lower_left + w.lower_right;  // how much of the sample lies inside
+  return value * coverage + (1 - coverage) * fill;
+}
+
+template <class Image>
+MICA_FUNCTION float bilinear(const Filled<Image>& image, const Position& p) {
+  const Beside y = beside(p.y, image.h), x = beside(p.x, image.w);
+  const Image& v = image.image;
+  return blend({y, x}, v(y.low, x.low), v(y.low, x.high), v(y.high, x.low), v(y.high, x.high), image.fill);
+}
 
 template <class Image>
 MICA_FUNCTION float sampled(const Filled<Image>& image, transforms::Interpolation interpolation, const Position& p) {
-  return interpolation == transforms::Interpolation::nearest ? nearest(image, p.y, p.x) : bilinear(image, p.y, p.x);
+  return interpolation == transforms::Interpolation::nearest ? nearest(image, p) : bilinear(image, p);
 }
 
 // ---- images made of images ----

@@ -55,14 +55,36 @@ void elastic_positions(int h, int w, float scale, float* __restrict xs, float* _
     }
 }
 
+// Both take turns: where a few pixels come from, as vector code, and reading those, which is no vector code on most processors.
+constexpr int turn = 64;
+
 void sample_nearest(int h, int w, float fill, const float* __restrict x, const float* __restrict xs, const float* __restrict ys, float* __restrict y) {
-  const Filled<Floats> image{{w, x}, h, w, fill};
-  for (int i = 0; i < h * w; ++i) y[i] = nearest(image, ys[i], xs[i]);
+  int from[turn];  // −1: outside
+  for (int first = 0; first < h * w; first += turn) {
+    const int count = std::min(turn, h * w - first);
+    for (int i = 0; i < count; ++i) {
+      const int row = nearest_to(ys[first + i], h), column = nearest_to(xs[first + i], w);
+      from[i] = ((row >= 0) & (row < h) & (column >= 0) & (column < w)) ? row * w + column : -1;
+    }
+    for (int i = 0; i < count; ++i) y[first + i] = *(from[i] < 0 ? &fill : x + from[i]);  // without a branch
+  }
 }
 
 void sample_bilinear(int h, int w, float fill, const float* __restrict x, const float* __restrict xs, const float* __restrict ys, float* __restrict y) {
-  const Filled<Floats> image{{w, x}, h, w, fill};
-  for (int i = 0; i < h * w; ++i) y[i] = bilinear(image, ys[i], xs[i]);
+  int from[4][turn];
+  float v[4][turn];
+  for (int first = 0; first < h * w; first += turn) {
+    const int count = std::min(turn, h * w - first);
+    for (int i = 0; i < count; ++i) {
+      const Beside row = beside(ys[first + i], h), column = beside(xs[first + i], w);
+      from[0][i] = row.low * w + column.low, from[1][i] = row.low * w + column.high;
+      from[2][i] = row.high * w + column.low, from[3][i] = row.high * w + column.high;
+    }
+    for (int i = 0; i < count; ++i)
+      for (int k = 0; k < 4; ++k) v[k][i] = x[from[k][i]];
+    for (int i = 0; i < count; ++i)
+      y[first + i] = blend({beside(ys[first + i], h), beside(xs[first + i], w)}, v[0][i], v[1][i], v[2][i], v[3][i], fill);
+  }
 }
 
 // ---- elastic noise ----

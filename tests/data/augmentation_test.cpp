@@ -287,8 +287,8 @@ TEST_CASE("an augmentation in words") {
         "(rotation 7 translation 0.1, elastic 20 sigma 5) p=0.5, normalize 0.1 0.5");
   CHECK(to_string(Augmentation{RandomAffine{{-3, 5}, {0.1, 0.2}, {0.9, 1.1}, 10, 4, Interpolation::bilinear, 0.5}, RandomRotation{{0, 5}}, RandomAffine{}}) ==
         "rotation -3 to 5 translation 0.1 0.2 scale 0.9 to 1.1 shear 10 vertical shear 4 bilinear fill 0.5, rotation 0 to 5, affine");
-  CHECK(to_string(Augmentation{ElasticTransform{50, 4, Interpolation::nearest}, RandomCrop{4}, RandomErasing{}, ColorJitter{0.2, 0.3}, RandomHorizontalFlip{}}) ==
-        "elastic 50 sigma 4 nearest, padding 4, erasing 0.02 to 0.33 ratio 0.3 to 3.3 p=0.5, brightness 0.2 contrast 0.3, flip p=0.5");
+  CHECK(to_string(Augmentation{ElasticTransform{50, 4, Interpolation::nearest}, RandomCrop{4}, RandomErasing{.value = 1}, ColorJitter{0.2, 0.3}, RandomHorizontalFlip{}}) ==
+        "elastic 50 sigma 4 nearest, padding 4, erasing 0.02 to 0.33 ratio 0.3 to 3.3 p=0.5 fill 1, brightness 0.2 contrast 0.3, flip p=0.5");
 }
 
 TEST_CASE("transforms that mean nothing are refused when the loader is made") {

@@ -59,7 +59,8 @@ TEST_CASE("batches on CUDA have the CPU's bits: every transform, f32 and f64", "
   const std::vector<Augmentation> each{
       {}, {CenterCropResize{22}}, {RandomRotation{15}}, {RandomRotation{360, Interpolation::bilinear}}, {affine}, {ElasticTransform{50, 3, Interpolation::bilinear, 0.3}},
       {ElasticTransform{80, 0, Interpolation::nearest}}, {RandomCrop{4, 0.2}}, {RandomErasing{.p = 1, .value = 0.5}}, {ColorJitter{0.5, 0}}, {ColorJitter{0.2, 0.9}},
-      {RandomHorizontalFlip{0.5}}, {Normalize{0.2, 0.4}, RandomAffine{.shear_x = 10}}};
+      {RandomHorizontalFlip{0.5}}, {Normalize{0.2, 0.4}, RandomAffine{.shear_x = 10}},
+      {RandomAffine{360, {1, 1}, {0.001, 1000}, 89, 89, Interpolation::bilinear, 0.3}, ElasticTransform{1e9, 0.7}}};  // far outside
   for (const DType dtype : {DType::f32, DType::f64})
     for (const Augmentation& augmentation : each) {
       INFO(name_of(dtype) << ", " << to_string(augmentation));
