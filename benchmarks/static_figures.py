@@ -39,8 +39,11 @@ def resources(path):
 
 
 def with_dynamic_shared(source):
-    """The kernels of a source that have dynamic shared memory, of which the compiler does not know how much."""
-    return set(re.findall(r"__global__[^;{]*\b(\w+)\([^;{()]*\)\s*\{\s*MICA_SHARED_DYNAMIC", source))
+    """The kernels of a source that have dynamic shared memory, of which the compiler does not know how much: in them, or in a function that
+    they call for it."""
+    functions = re.findall(r"\b(\w+)\([^;{()]*\)\s*\{\s*MICA_SHARED_DYNAMIC", source)
+    kernels = re.findall(r"__global__[^;{]*?\b(\w+)\([^;{()]*\)\s*\{(.*?)\n\}", source, re.S)
+    return {name for name, body in kernels if name in functions or any(f"{function}()" in body for function in functions)}
 
 
 def occupancy(registers, shared, threads):
