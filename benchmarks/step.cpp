@@ -123,9 +123,9 @@ int main(int argc, char** argv) try {
   std::sort(times.begin(), times.end());
   const double median = (times[times.size() / 2] + times[(times.size() - 1) / 2]) / 2;
   fmt::print(R"({{"what": "mica {}", "device": "{}", "batch": {}, "threads": {}, "graph": {}, "gather": {}, "median_ms": {:.4f}, "min_ms": {:.4f}, )"
-             R"("max_ms": {:.4f}, "images_per_second": {:.1f}, "peak_tensor_bytes": {}}})" "\n",
+             R"("max_ms": {:.4f}, "images_per_second": {:.1f}, "peak_tensor_bytes": {}, "library_ops": {}, "library_refused": {}}})" "\n",
              o.network, to_string(device), o.batch, o.threads, o.graph, o.gather, median, times.front(), times.back(),
-             static_cast<double>(o.batch) / median * 1e3, memory_stats(device).peak);
+             static_cast<double>(o.batch) / median * 1e3, memory_stats(device).peak, library_ops(device).done, library_ops(device).refused);
 } catch (const std::exception& error) {
   fmt::print(stderr, "step: {}\n", error.what());
   return 1;

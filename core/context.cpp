@@ -8,6 +8,9 @@
 #include <atomic>
 #include <thread>
 
+#ifdef MICA_CUDA
+#include <mica/kernels/cuda/context.h>
+#endif
 #ifdef MICA_OPENMP
 #include <omp.h>
 #endif
@@ -33,6 +36,13 @@ std::atomic<int>& threads_setting() {
 kernels::Cpu& cpu_context() {
   thread_local kernels::Cpu context(threads_setting(), settings());
   return context;
+}
+
+LibraryOps library_ops(Device device) {
+#ifdef MICA_CUDA
+  if (!(device == Device::cpu())) return cuda_context(device).library_ops();
+#endif
+  return (void)device, LibraryOps{};
 }
 
 void set_num_threads(int threads) {

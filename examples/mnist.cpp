@@ -286,6 +286,8 @@ int train(Sequential& network, networks::Recipe& recipe, const Options& o, DType
     progress.announce(fmt::format("memory of {}: peak {:.3f} MB, reserved {:.3f} MB", to_string(device), static_cast<double>(memory.peak) / 1e6,
                                   static_cast<double>(memory.reserved) / 1e6));
   }
+  if (const LibraryOps ops = library_ops(device); ops.done + ops.refused > 0)
+    progress.say(fmt::format("libraries did {} ops and refused {}, which our own kernels did", ops.done, ops.refused));
   const char* set = digits.is_mnist ? "MNIST" : "not MNIST";
   if (result.best_epoch > 0)
     progress.announce(fmt::format("test accuracy ({}): best {:.2f} % (epoch {}), last {:.2f} % (epoch {})", set, result.best_accuracy,

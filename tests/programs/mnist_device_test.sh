@@ -44,6 +44,7 @@ if "$program" --device cuda --summary >out 2>err; then
   check "a trace of the device" 'python3 -m json.tool trace.json >/dev/null && grep -q "\"cuda:0\"" trace.json'
   [ "$backend" != emulator ] || check "says that its times say nothing" 'grep -q "^profile: of an emulated device, whose times say nothing of a GPU.s$" out'
   MICA_TF32=off run --device cuda --data set --max-steps 1 --batch-size 3 --policy library --tf32 on --deterministic off --workspace 16
+  [ "$backend" != emulator ] || check "and says how much they did" 'grep -qE "^libraries did [1-9][0-9]* ops and refused 0, which our own kernels did$" out'
   check "trains by libraries, as options say before the environment" '[ $status = 0 ] && grep -q ", TF32 on in matmul and on in conv2d, f32" out'
   if [ "$backend" = emulator ]; then
     MICA_TF32=off EMULATOR_CUBLAS_MAJOR=7 run --device cuda --data set --max-steps 1 --batch-size 3 --policy library
