@@ -3,7 +3,6 @@
 #include <mica/data/gaussian_blur.h>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -17,6 +16,12 @@ using namespace transforms;
 
 std::string text(const Range& range) { return range.low == -range.high ? fmt::format("{:g}", range.high) : fmt::format("{:g} to {:g}", range.low, range.high); }
 
+std::string joined(const std::vector<std::string>& parts, const char* between) {
+  std::string all;
+  for (const std::string& part : parts) all += (all.empty() ? "" : between) + part;
+  return all;
+}
+
 struct Text {
   std::string operator()(const CenterCropResize& t) const { return fmt::format("crop {}", t.size); }
   std::string operator()(const RandomRotation& t) const { return fmt::format("rotation {}", text(t.degrees)) + sampled(t, Interpolation::nearest); }
@@ -28,7 +33,7 @@ struct Text {
     if (!t.scale.is(1)) parts.push_back("scale " + text(t.scale));
     if (!t.shear_x.is(0)) parts.push_back("shear " + text(t.shear_x));
     if (!t.shear_y.is(0)) parts.push_back("vertical shear " + text(t.shear_y));
-    return (parts.empty() ? "affine" : fmt::format("{}", fmt::join(parts, " "))) + sampled(t, Interpolation::nearest);
+    return (parts.empty() ? "affine" : joined(parts, " ")) + sampled(t, Interpolation::nearest);
   }
   std::string operator()(const ElasticTransform& t) const {
     return fmt::format("elastic {:g} sigma {:g}", t.alpha, t.sigma) + sampled(t, Interpolation::bilinear);
@@ -42,7 +47,7 @@ struct Text {
   std::string operator()(const RandomApply& t) const {
     std::vector<std::string> parts;
     for (const Transform& transform : t.transforms) parts.push_back((*this)(transform));
-    const std::string list = fmt::format("{}", fmt::join(parts, ", "));
+    const std::string list = joined(parts, ", ");
     return fmt::format("{} p={:g}", parts.size() == 1 ? list : "(" + list + ")", t.p);
   }
 
@@ -159,7 +164,7 @@ struct Builder {
 std::string to_string(const Augmentation& augmentation) {
   std::vector<std::string> parts;
   for (const Augmentation::Step& step : augmentation.steps()) parts.push_back(std::visit(Text(), step));
-  return parts.empty() ? "none" : fmt::format("{}", fmt::join(parts, ", "));
+  return parts.empty() ? "none" : joined(parts, ", ");
 }
 
 CompiledAugmentation compile(const Augmentation& augmentation, std::int64_t h, std::int64_t w, const Normalize& last, const std::string& where) {

@@ -58,6 +58,19 @@ float* apply(int h, int w, const Operation& operation, float* x, float* y, float
   return x;
 }
 
+// Image `index` of the set by the chain; buffers: buffers_of_image×h×w. Returns where the result is.
+const float* augmented(int h, int w, const std::uint8_t* images, i64 index, const Chain& chain, const RandomKey& key, float* buffers) {
+  const i64 pixels = i64{h} * w;
+  float *image = buffers, *other = buffers + pixels, *fields = buffers + 2 * pixels;
+  MICA_CALL(from_bytes, pixels, images + index * pixels, image);
+  for (int number = 0; number < chain.count; ++number) {
+    const Operation operation = draw(chain, number, key, index, h, w);
+    if (operation.kind == Operation::Kind::elastic) MICA_CALL(draw_noise, image_key(key, index, number), 2 * pixels, fields);
+    if (apply(h, w, operation, image, other, fields) == other) std::swap(image, other);
+  }
+  return image;
+}
+
 }  // namespace
 
 float* transform_image(i64 h, i64 w, const Operation& operation, float* buffers) {
@@ -73,13 +86,7 @@ void gather_batch(Cpu& cpu, const BatchDims& d, const std::uint8_t* images, cons
     float* buffers = all_buffers + begin * buffers_of_image * pixels;  // the run's first image's, used for all, so that they stay in the cache
     for (i64 k = begin; k < end; ++k) {
       const i64 index = indices[k];
-      float *image = buffers, *other = buffers + pixels, *fields = buffers + 2 * pixels;
-      MICA_CALL(from_bytes, pixels, images + index * pixels, image);
-      for (int number = 0; number < chain.count; ++number) {
-        const Operation operation = draw(chain, number, key, index, d.h, d.w);
-        if (operation.kind == Operation::Kind::elastic) MICA_CALL(draw_noise, image_key(key, index, number), 2 * pixels, fields);
-        if (apply(static_cast<int>(d.h), static_cast<int>(d.w), operation, image, other, fields) == other) std::swap(image, other);
-      }
+      const float* image = augmented(static_cast<int>(d.h), static_cast<int>(d.w), images, index, chain, key, buffers);
       std::copy_n(image, pixels, y + k * pixels);
       targets[k] = labels[index];
     }

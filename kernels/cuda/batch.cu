@@ -5,7 +5,6 @@
 #include <mica/kernels/image_transform.h>
 
 #include <algorithm>
-#include <utility>
 
 namespace mica::kernels {
 namespace {
@@ -108,8 +107,8 @@ __global__ void __launch_bounds__(most_threads)
                         RandomKey key, float* workspace, T* y, i64* targets) {
   MICA_SHARED(Operation, operation, [1]);
   MICA_SHARED(double, lanes, [mean_lanes]);
-  const int pixels = h * w;
-  float* first = workspace ? workspace + static_cast<i64>(blockIdx.x) * buffers * pixels : shared_buffers();
+  const i64 pixels = i64{h} * w;
+  float* first = workspace ? workspace + blockIdx.x * buffers * pixels : shared_buffers();
   for (int k = static_cast<int>(blockIdx.x); k < n; k += static_cast<int>(gridDim.x)) {
     const i64 index = indices[k];
     if (threadIdx.x == 0) targets[k] = labels[index];
@@ -122,8 +121,8 @@ __global__ void __launch_bounds__(most_threads)
       apply(h, w, operation[0], image_key(key, index, number), lanes, at);
       __syncthreads();  // before another operation is written
     }
-    T* out = y + static_cast<i64>(k) * pixels;
-    each(pixels, [=](int i) { out[i] = static_cast<T>(at.image[i]); });
+    T* out = y + k * pixels;
+    each(h * w, [=](int i) { out[i] = static_cast<T>(at.image[i]); });
   }
 }
 
