@@ -96,8 +96,11 @@ def main():
     reports = sorted(p for p in args.build.rglob("kernels/cuda/*.cu.o.resources") if args.file in p.name)
     if not reports:
         sys.exit(f"static_figures.py: no .resources files of kernels under {args.build}; give a build folder made where nvcc is, such as build/release")
+    there = {k[1] for report in reports for k in resources(report)}
+    if args.arch not in there:
+        sys.exit(f"static_figures.py: no kernels of {args.arch} under {args.build}, which has {', '.join(sorted(there)) or 'none'}; --arch names one of these")
     cuobjdump = find_cuobjdump(args.cuobjdump)
-    print(f"Static figures of {args.arch}, read from the compiler's output; nothing here was run. Occupancy: of {WARPS} warps, at {USUAL_THREADS} threads a\n"
+    print(f"Static figures of {args.arch}, read from the compiler's output; nothing here was run. Occupancy, for sm_90 only: of {WARPS} warps, at {USUAL_THREADS} threads a\n"
           f"block or the kernel's launch bounds, if fewer; at most: without the shared memory that the launch asks for. Shared memory: static, bytes.")
     if not cuobjdump:
         print("The machine code was not read, for want of cuobjdump: it is part of the CUDA toolkit, and pip install nvidia-cuda-cuobjdump\n"
@@ -111,9 +114,9 @@ def main():
         source = SOURCES / report.name.removesuffix(".o.resources")
         dynamic = with_dynamic_shared(source.read_text()) if source.exists() else set()
         for (name, _, registers, spilled, shared), text in zip(kernels, readable([k[0] for k in kernels])):
-            share = occupancy(registers, shared, min(USUAL_THREADS, bounds.get(name, USUAL_THREADS)))
+            share = None if args.arch != "sm_90" else occupancy(registers, shared, min(USUAL_THREADS, bounds.get(name, USUAL_THREADS)))
             most = "at most " if re.sub(r"<.*", "", text).split("::")[-1] in dynamic else ""
-            print(f"| {report.name.split('.')[0]} | {text} | {registers} | {spilled} | {shared} | {most}{share:.0%} |" +
+            print(f"| {report.name.split('.')[0]} | {text} | {registers} | {spilled} | {shared} | {f'{most}{share:.0%}' if share is not None else '–'} |" +
                   "".join(f" {counts[name][c]} |" if name in counts else " – |" for c in columns))
     program = args.build / "benchmarks/kernels/microbench"
     if program.exists():

@@ -20,8 +20,10 @@ std::string significant(double x) {
   const int decimals = x >= 99.95 ? 0 : x >= 9.995 ? 1 : 2;
   return fmt::format("{:.{}f}", x, decimals);
 }
-// Were calls made one by one, so quickly that their launches, and not their kernels, may be what was timed?
-bool launch_bound(const Report& report, const Timing& t) { return !t.graph && t.median < 2e6 * report.ceilings->launch; }
+// Did calls take so little that their launches, and not their kernels, may be what was timed?
+bool launch_bound(const Report& report, const Timing& t) {
+  return t.median < 2e6 * (t.graph ? report.ceilings->graph_launch : report.ceilings->launch);
+}
 
 std::string time_text(const Report& report, const std::optional<Timing>& t) {
   if (!t) return "–";
@@ -86,12 +88,12 @@ void print_table(const Report& report, const Machine& machine) {
     fmt::print("Ceilings of this run: copy {:.1f} GB/s (read and written), multiply-adds {:.0f} GFLOP/s{}{}; last cache {} MiB.\n",
                report.ceilings->copy_bandwidth * 1e-9, report.ceilings->flops * 1e-9,
                report.ceilings->tf32_flops > 0 ? fmt::format(", tensor cores in TF32 {:.0f} GFLOP/s", report.ceilings->tf32_flops * 1e-9) : "",
-               report.ceilings->launch > 0 ? fmt::format(", launch to launch {:.2f} µs", report.ceilings->launch * 1e6) : "",
+               report.ceilings->launch > 0 ? fmt::format(", launch to launch {:.2f} µs, in a graph {:.2f} µs", report.ceilings->launch * 1e6, report.ceilings->graph_launch * 1e6) : "",
                machine.cache_bytes >> 20);
     fmt::print("It took {:.0f} s, in which other programs took a processor {} times. *: also while this was timed, again and again.\n",
                report.seconds, report.involuntary_switches);
     if (report.ceilings->launch > 0)
-      fmt::print("graph: replayed as a CUDA graph. launch-bound: called one by one in less than two launches, which then may be what was timed.\n");
+      fmt::print("graph: replayed as a CUDA graph. launch-bound: in less than two launches of its kind, which then may be what was timed.\n");
   }
   fmt::print("\n| case | by | cold, µs (quartiles) | warm, µs (quartiles) | GB/s | GFLOP/s | of the ceiling | times ours |\n"
              "|---|---|---|---|---|---|---|---|\n");
@@ -140,7 +142,8 @@ void write_json(const Report& report, const Machine& machine) {
   Json ceilings = nullptr;
   if (report.ceilings && !machine.emulated)
     ceilings = {{"copy_gb_s", report.ceilings->copy_bandwidth * 1e-9}, {"fma_gflop_s", report.ceilings->flops * 1e-9},
-                {"tf32_gflop_s", or_null(report.ceilings->tf32_flops * 1e-9)}, {"launch_us", or_null(report.ceilings->launch * 1e6)}};
+                {"tf32_gflop_s", or_null(report.ceilings->tf32_flops * 1e-9)}, {"launch_us", or_null(report.ceilings->launch * 1e6)},
+                {"graph_launch_us", or_null(report.ceilings->graph_launch * 1e6)}};
   const Json json{{"program", "microbench"}, {"schema", 1},
                   {"device", {{"kind", machine.device}, {"name", machine.name}, {"about", machine.about}, {"emulated", machine.emulated},
                               {"cache_bytes", machine.cache_bytes}}},

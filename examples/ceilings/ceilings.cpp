@@ -2,6 +2,7 @@
 
 #include "clock.h"
 
+#include <mica/core/cuda_graph.h>
 #include <mica/core/context.h>
 #include <mica/kernels/cpu/parallel.h>
 
@@ -128,11 +129,13 @@ Ceilings measure(Cuda& cuda, bool small, const Stop& stop) {
   ceilings.flops = rate(multiply_add_all);
   if (cuda.has_tensor_cores()) ceilings.tf32_flops = rate(tensor_core_all);
   const int launches = small ? 4 : 2000;
-  ceilings.launch = least_seconds(cuda, 5, stop,
-                                  [&] {
-                                    for (int k = 0; k < launches; ++k) empty_kernel(cuda);
-                                  }) /
-                    launches;
+  const auto launch_all = [&] {
+    for (int k = 0; k < launches; ++k) empty_kernel(cuda);
+  };
+  ceilings.launch = least_seconds(cuda, 5, stop, launch_all) / launches;
+  CudaGraph graph(device_of(cuda));
+  graph.capture([&](int) { launch_all(); });
+  ceilings.graph_launch = least_seconds(cuda, 5, stop, [&] { graph.replay(); }) / launches;
   return ceilings;
 }
 #endif

@@ -105,6 +105,17 @@ class StaticFigures(unittest.TestCase):
             text = source.read_text()
             self.assertEqual(len(static_figures.with_dynamic_shared(text)), text.count("MICA_SHARED_DYNAMIC"), source.name)
 
+    def test_an_architecture_that_is_not_there(self):
+        def run(*options):
+            return subprocess.run([sys.executable, BENCHMARKS / "static_figures.py", self.build, "--cuobjdump", self.cuobjdump, *options], capture_output=True, text=True)
+
+        done = run("--arch", "sm_75")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn(f"no kernels of sm_75 under {self.build}, which has sm_90; --arch names one of these", done.stderr)
+        (self.reports / "conv2d_tensor_forward.cu.o.resources").write_text(RESOURCES.replace("sm_90", "sm_75"))
+        self.cuobjdump.write_text("#!/bin/sh\n")
+        self.assertRegex(run("--arch", "sm_75").stdout, r"\| 16 \| 0 \| 0 \| – \|")  # whose multiprocessors are others
+
 
 if __name__ == "__main__":
     unittest.main()
