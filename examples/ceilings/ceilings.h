@@ -17,7 +17,7 @@ struct Ceilings {
   double copy_bandwidth = 0;  // bytes read and written a second
   double flops = 0;           // of f32 multiply-adds, two each, a second
   double tf32_flops = 0;      // of tensor cores in TF32, by mma; 0 where there are none
-  double launch = 0, graph_launch = 0;  // seconds from one empty kernel to the next, called and replayed as a graph; CUDA only
+  double launch = 0, graph_launch = 0;  // seconds from one empty kernel to the next, called and replayed as a graph (0: no graphs); CUDA only
 
   // Tensor cores count where they are the faster way.
   double by_tensor_cores(Products products) const { return products == Products::f32 ? 0 : products == Products::tf32 ? tf32_flops : tf32_flops / 3; }
