@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """What got faster or slower between two files of microbench --json.
 
-A difference counts where the quartiles of the two do not overlap and the medians differ by more than --threshold.
-Ends with 1 where something got slower or wrong, 2 where the files cannot be compared."""
+A difference counts where the quartiles of the two do not overlap and the medians differ by more than --threshold, and both were timed as a
+graph or both by calls. Ends with 1 where something got slower or wrong, or failed in the second, 2 where the files cannot be compared."""
 import argparse
 import json
+import re
 import sys
 
 
@@ -49,13 +50,27 @@ def timings(report):
             for case in report["cases"] for i in case["implementations"] for way in ("cold", "warm") if i.get(way)}
 
 
+def threw(case, i):
+    """A case's error begins with the name of the implementation that threw; where it has none, the rest was not come to. The error of a wrong
+    implementation is above its bound, or no number."""
+    if "error" not in case or i.get("valid") is not False:
+        return False
+    return i["error"] <= i["bound"] if i.get("error") is not None else bool(re.search(rf"(^|; ){re.escape(i['name'])}: ", case["error"]))
+
+
 def outcomes(report):
-    """{(case, implementation): timed, right, wrong, or not run, with the reason}"""
+    """{(case, implementation): timed, right, wrong, or not run, with the reason}, without those that threw: failures() has them."""
     def outcome(i):
         if "skipped" in i:
             return "not run", f" ({i['skipped']})"
         return ("timed" if i.get("cold") or i.get("warm") else "wrong" if i.get("valid") is False else "right"), ""
-    return {(f"{case['family']}/{case['name']}", i["name"]): outcome(i) for case in report["cases"] for i in case["implementations"]}
+    return {(f"{case['family']}/{case['name']}", i["name"]): outcome(i) for case in report["cases"] for i in case["implementations"] if not threw(case, i)}
+
+
+def failures(report):
+    """{case: why} of those in which something was thrown, or of which nothing was run."""
+    return {f"{case['family']}/{case['name']}": case.get("error", "nothing of it was run") for case in report["cases"]
+            if "error" in case or all("skipped" in i for i in case["implementations"])}
 
 
 def changed_outcomes(a, b, paths):
@@ -68,6 +83,8 @@ def changed_outcomes(a, b, paths):
 
 def verdict(old, new, threshold):
     ratio = new["median_us"] / old["median_us"]
+    if {old.get("graph"), new.get("graph")} == {False, True}:
+        return "timed differently", ratio
     apart = new["low_us"] > old["high_us"] or new["high_us"] < old["low_us"]
     if not apart or abs(ratio - 1) <= threshold:
         return "same", ratio
@@ -76,7 +93,7 @@ def verdict(old, new, threshold):
 
 def row(key, old, new, ratio):
     case, implementation, way = key
-    span = lambda t: f"{t['median_us']:.4g} ({t['low_us']:.4g} to {t['high_us']:.4g})"
+    span = lambda t: f"{t['median_us']:.4g} ({t['low_us']:.4g} to {t['high_us']:.4g})" + (" graph" if t.get("graph") else "")
     return f"| {case} | {implementation} | {way} | {span(old)} | {span(new)} | {1 / ratio:.2f} |"
 
 
@@ -92,25 +109,36 @@ def main():
     old, new = timings(before), timings(after)
     shared = [key for key in old if key in new]
     changed, got_wrong = changed_outcomes(before, after, (args.before, args.after))
-    if not shared and not changed:
+    failed = [failures(before), failures(after)]
+    if not shared and not changed and not any(failed):
         refuse("no case was timed in both files; give runs of the same --filter and --sizes, without --validate")
     judged = {key: verdict(old[key], new[key], args.threshold) for key in shared}
     print(f"{before['commit']} ({before['date']}) and {after['commit']} ({after['date']}), {device(after)}")
     if device(before) != device(after):
         print(f"the device differs: {device(before)} in {args.before}, {device(after)} in {args.after}")
-    for name in ("slower", "faster"):
+    for report, path in ((before, args.before), (after, args.after)):
+        if report.get("interrupted"):
+            print(f"{path} was interrupted: cases are missing")
+    for name, means in (("slower", ""), ("faster", ""), ("timed differently", ", as a graph in one file only, which say nothing of the code")):
         keys = sorted((key for key in shared if judged[key][0] == name), key=lambda key: -abs(judged[key][1] - 1))
-        print(f"\n{len(keys)} {name}")
+        if means and not keys:
+            continue
+        print(f"\n{len(keys)} {name}{means}")
         if keys:
             print("| case | by | way | before, µs | after, µs | speedup |\n|---|---|---|---|---|---|")
         for key in keys:
             print(row(key, old[key], new[key], judged[key][1]))
-    alone = [(path, [k for k in a if k not in b and k[:2] not in changed]) for path, a, b in ((args.before, old, new), (args.after, new, old))]
-    print(f"\n{sum(v[0] == 'same' for v in judged.values())} of {len(shared)} the same within their spread", *changed.values(), sep="\n")
+    alone = [(path, [k for k in a if k not in b and k[:2] not in changed and k[0] not in failed_there])
+             for path, a, b, failed_there in ((args.before, old, new, failed[1]), (args.after, new, old, failed[0]))]
+    counted = [v[0] for v in judged.values() if v[0] != "timed differently"]
+    print(f"\n{counted.count('same')} of {len(counted)} the same within their spread", *changed.values(), sep="\n")
+    for path, cases in zip((args.before, args.after), failed):
+        for case, why in cases.items():
+            print(f"{case}: failed in {path} ({why})")
     for path, keys in alone:
         if keys:
             print(f"only in {path}: " + ", ".join(sorted({key[0] + ' ' + key[1] for key in keys})))
-    return 1 if got_wrong or any(v[0] == "slower" for v in judged.values()) else 0
+    return 1 if got_wrong or failed[1] or "slower" in counted else 0
 
 
 if __name__ == "__main__":

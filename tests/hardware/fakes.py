@@ -22,7 +22,7 @@ FAKES = {
     "mica_tests": PASSED,
     "op_runner": 'echo "cuBLAS: can be used"; echo "cuDNN: can be used"',
     "step": '''case "$*" in *library*) ms=0.5 ;; *graph*) ms=0.25 ;; *) ms=1 ;; esac; echo "{\\"what\\": \\"mica\\", \\"median_ms\\": $ms}"''',
-    "microbench": '''echo table; while [ $# -gt 0 ]; do [ "$1" = --json ] && echo '{"cases": [{"family": "relu", "name": "large", "implementations": []}]}' >"$2"; shift; done''',
+    "microbench": '''case "$*" in *"--json -"*) exit 1 ;; esac; echo table; while [ $# -gt 0 ]; do [ "$1" = --json ] && echo '{"cases": [{"family": "relu", "name": "large", "implementations": []}]}' >"$2"; shift; done''',
 }
 # A Python that has PyTorch: tells its version, and does the twin of step.
 PYTORCH = '''if [ "$1" = -c ]; then printf '9.9\\n3.99\\n'; exit; fi

@@ -5,6 +5,7 @@ import sys
 import unittest
 
 sys.dont_write_bytecode = True
+import fakes
 from fakes import Bundle, CARD, HERE, PASSED, PYTORCH, gone, script
 from gpu_check import main, process, steps
 
@@ -88,12 +89,29 @@ class Check(Bundle):
         self.assertEqual(status, 0)
 
     def test_compute_sanitizer_finds_something(self):
-        script(self.tools / "compute-sanitizer", 'echo "========= ERROR SUMMARY: 3 errors"; exit 86')
-        self.assertEqual(self.check("--only", "memcheck")[2]["memcheck"]["reason"], "memcheck counted 6 errors")
-        script(self.tools / "compute-sanitizer", 'echo "Device not supported"; exit 1')
-        self.assertEqual(self.check("--only", "memcheck")[2]["memcheck"]["reason"], "compute-sanitizer ended with status 1")
+        counts = fakes.SANITIZER.replace(" 0 errors", " 3 errors") + "; exit 86"
+        script(self.tools / "compute-sanitizer", counts)
+        self.assertEqual(self.only("memcheck"), (("failed", "memcheck counted 6 errors"), {"errors": 6}))
+        self.fake("mica_tests", 'echo "test cases: 2 | 1 passed | 1 failed"; echo "assertions: 4 | 3 passed | 1 failed"')
+        self.assertEqual(self.only("memcheck")[0], ("failed", "memcheck counted 6 errors"))
+        self.fake("mica_tests", 'echo "No tests ran"')  # so they are not of Mica's kernels
+        self.assertEqual(self.only("memcheck")[0], ("failed", "no test case ran under compute-sanitizer, and memcheck counted 3 errors"))
+        self.fake("mica_tests", PASSED)
         script(self.tools / "compute-sanitizer", 'echo "========= ERROR SUMMARY: 0 errors"; exit 5')  # the program's own
         self.assertEqual(self.check("--only", "memcheck")[2]["memcheck"]["reason"], "compute-sanitizer ended with status 5")
+
+    def test_a_compute_sanitizer_that_refuses_is_no_error_of_mica(self):
+        for line in ('Error: Device not supported. Please refer to the "Supported Devices" section of the sanitizer documentation',
+                     "Internal Sanitizer Error: The Sanitizer encountered an error when generating the internal structures",
+                     "Error: Unable to find injection library libsanitizer-collection.so", "Error: Unsupported driver"):
+            script(self.tools / "compute-sanitizer", f"echo '========= COMPUTE-SANITIZER'; echo '========= {line}'; echo '========= ERROR SUMMARY: 1 error'; exit 86")
+            self.assertEqual(self.only("memcheck"), (("skipped", f"compute-sanitizer refused: {line}"), {}))
+        # What it counted before it refused is told all the same.
+        script(self.tools / "compute-sanitizer", 'case "$*" in *mnist*) echo "========= Internal Sanitizer Error: no" ;; *) ' + fakes.SANITIZER.replace(" 0 errors", " 3 errors") + " ;; esac; exit 86")
+        self.assertEqual(self.only("memcheck")[0], ("failed", "memcheck counted 3 errors; compute-sanitizer refused: Internal Sanitizer Error: no"))
+        self.fake("mica_tests", f'echo "Unsupported, says a test"; {PASSED}')  # which is not compute-sanitizer
+        script(self.tools / "compute-sanitizer", fakes.SANITIZER)
+        self.assertEqual(self.only("memcheck")[0], ("passed", ""))
 
     def test_training_that_learns_nothing_fails(self):
         self.fake("mnist", (self.home / "bin/mnist").read_text().replace("98.50", "11.35"))
@@ -121,15 +139,35 @@ class Check(Bundle):
         self.assertFalse([row for row in found["pytorch"]["figures"]["ms a step"] if "library" in row])
         self.assertEqual(found["pytorch"]["figures"]["PyTorch's time over Mica's, TF32 on"], 2)
         self.assertIn(("profile", "passed", reason), {(name, *how) for name, how in said.items()})
-        self.fake("op_runner", "exit 1")
+        self.fake("op_runner", "exit 0")
         self.assertEqual(self.only("cudnn")[0], ("skipped", "without cuDNN: op_runner --libraries did not tell of it"))
         self.assertEqual(self.only("train-library")[0][0], "skipped")
+
+    def test_a_crash_at_loading_libraries_is_a_failure(self):
+        for body, said in (("kill -SEGV $$", "op_runner --libraries was killed by SIGSEGV"), ("echo oops; exit 1", "op_runner --libraries ended with status 1: oops")):
+            self.fake("op_runner", 'echo "cuBLAS: can be used"; ' + body)
+            status, text, found = self.check("--only", "facts", "--only", "cudnn", "--only", "train-library")
+            self.assertEqual((status, found["facts"]["status"], found["facts"]["reason"]), (1, "failed", said), text)
+            self.assertEqual(found["cudnn"]["reason"], "without cuDNN: " + said)
+            self.assertNotIn("not used", self.report()["machine"]["cuBLAS"])  # of which it told before
 
     def test_the_card_is_the_first_that_is_visible(self):
         script(self.tools / "nvidia-smi", f'case "$*" in *"-i GPU-2 "*) echo "NVIDIA Second, 999.1, 1 MiB, 9.0, 1 MHz, 1 W" ;; *) {CARD} ;; esac')
         for visible, card in (("GPU-2,0", "NVIDIA Second"), ("", None), ("-1", None), ("0", "NVIDIA Fake")):
             self.check("--only", "facts", CUDA_VISIBLE_DEVICES=visible)
             self.assertEqual(self.report()["machine"].get("card"), card, visible)
+
+    def test_without_nvidia_smi_mica_names_the_card(self):
+        script(self.tools / "nvidia-smi", "exit 9")
+        self.fake("microbench", '''case "$*" in *"--json -"*) ;; *) exit 1 ;; esac; echo "copy (1 of 1)" >&2
+            printf '{\n "device": {"name": "NVIDIA Told", "about": "sm_90, driver for CUDA 13.0"}, "cases": []\n}\n'; echo done >&2''')
+        self.check("--only", "facts")
+        self.assertEqual((self.report()["machine"]["card"], self.report()["machine"]["about the card"]), ("NVIDIA Told", "sm_90, driver for CUDA 13.0"))
+        self.assertTrue((self.out / "report.md").read_text().startswith("# NVIDIA Told, commit abc123, "))
+        for body in ("echo '{\"cases\": []}'", "echo '{oops'", "exit 1"):
+            self.fake("microbench", body)
+            self.check("--only", "facts")
+            self.assertNotIn("card", self.report()["machine"])
 
     def test_settings_that_are_inherited_are_named(self):
         self.check("--only", "facts", MICA_POLICY="library", MICA_DATA="/data", MICA_MIRROR="none", CUDA_VISIBLE_DEVICES="0")
@@ -212,6 +250,21 @@ class Check(Bundle):
         self.assertEqual(step["text"], "native, TF32 on\n| conv2 | 1 |\n\nnative, TF32 off\n| conv2 | 2 |\n\nlibrary, TF32 on\n| conv2 | 3 |\n")
         self.assertIn("\n## profile\n\n```text\n" + step["text"] + "```\n", (self.out / "report.md").read_text())
 
+    def test_a_profile_that_fails_costs_that_way(self):
+        self.fake("mnist", """case "$*" in *--summary*) ;; *--profile*off*) echo "out of memory"; exit 1 ;; *) echo "| conv2 | 1 |" ;; esac""")
+        step = self.check("--only", "profile")[2]["profile"]
+        self.assertEqual((step["status"], step["reason"]), ("failed", "1 of 3 ways failed: native, TF32 off (mnist ended with status 1: out of memory)"))
+        self.assertEqual(step["text"], "native, TF32 on\n| conv2 | 1 |\n\nlibrary, TF32 on\n| conv2 | 1 |\n")
+
+    def test_microbenchmarks_that_throw_are_failed(self):
+        self.fake("microbench", """while [ $# -gt 0 ]; do [ "$1" = --json ] && file=$2; shift; done
+            echo '{"cases": [{"family": "f", "name": "n", "error": "naive: no memory", "implementations": [{"name": "native", "valid": false, "error": 1, "bound": 0.1},
+                  {"name": "naive", "valid": false, "error": null, "bound": 0.1}]}, {"family": "f", "name": "m", "error": "no memory", "implementations": []}]}' >"$file"; exit 1""")
+        said, found = self.only("microbenchmarks")
+        self.assertEqual((said, found["wrong"], found["failed"]), (("failed", "implementations: 1 wrong, 2 failed"), 1, 2))
+        self.fake("microbench", (self.home / "bin/microbench").read_text().replace('"error": 1', '"error": 0.01').replace('"valid": false', '"valid": true', 1))
+        self.assertEqual(self.only("microbenchmarks")[0], ("failed", "implementations: 2 failed"))
+
     def test_microbenchmarks_that_are_cut_keep_their_figures(self):
         self.fake("microbench", (self.home / "bin/microbench").read_text() + "sleep 60")
         step = self.check("--only", "microbenchmarks", "--limit-scale", "0.03")[2]["microbenchmarks"]
@@ -223,7 +276,7 @@ class Check(Bundle):
         self.fake("microbench", """while [ $# -gt 0 ]; do [ "$1" = --json ] && file=$2; shift; done
             echo '{"cases": [{"family": "f", "name": "n", "implementations": [{"name": "native", "valid": false}]}]}' >"$file"; sleep 60""")
         step = self.check("--only", "microbenchmarks", "--limit-scale", "0.03")[2]["microbenchmarks"]
-        self.assertEqual((step["status"], step["reason"]), ("failed", "1 implementation is wrong"))
+        self.assertEqual((step["status"], step["reason"]), ("failed", "implementations: 1 wrong"))
 
     # ---- time ----
 
@@ -233,6 +286,22 @@ class Check(Bundle):
         ends = [step["status"] for step in found.values()]
         self.assertEqual(found["ops-f64"]["status"], "timed out", text)
         self.assertEqual(set(ends[list(found).index("ops-f64") + 1:]), {"passed"}, text)
+
+    def test_a_step_that_is_slow_to_end_takes_no_time_of_the_next(self):
+        self.fake("mica_tests", f"""case "$*" in *--list*) ;; "[cuda]~"*) trap "" INT; while :; do sleep 0.1; done ;; "[cuda][cudnn]"*) sleep 60 ;; *) {PASSED} ;; esac""")
+        found = self.check("--limit-scale", "0.1", "--only", "kernels", "--only", "cudnn")[2]
+        shares = {step.name: step.seconds for step in steps.STEPS}
+        self.assertEqual(found["cudnn"]["status"], "timed out")
+        self.assertGreater(found["cudnn"]["seconds"], 0.09 * shares["cudnn"])
+
+    def test_what_is_late_ends_with_the_run(self):
+        # Time that steps took beyond their own is the last ones', for the whole run has its end.
+        end, whole = 0.0, main.last_end(0, 1)
+        for step in steps.STEPS:
+            end = main.end_of(step, end, end + 4, whole, 1)
+        self.assertEqual(end, whole)
+        self.assertLessEqual(whole + 3 * process.GRACE, main.WHOLE_RUN)
+        self.assertEqual(main.end_of(steps.STEPS[1], 25, 20, whole, 1), 25 + steps.STEPS[1].seconds)  # what is left over is kept
 
     def test_what_a_step_leaves_over_the_next_may_use(self):
         self.fake("mica_tests", f'case "$*" in *--list*) ;; f64*) sleep 60 ;; *) {PASSED} ;; esac')

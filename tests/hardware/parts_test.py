@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import io
+import json
 import sys
 import time
 import unittest
@@ -61,14 +62,37 @@ class Figures(Folder):
         self.assertEqual(figures.sanitizer("========= RACECHECK SUMMARY: 2 hazards displayed (1 error, 1 warning)"), 2)
         self.assertEqual(figures.sanitizer("========= ERROR SUMMARY: 1 error\n========= ERROR SUMMARY: 3 errors"), 4)
         self.assertIsNone(figures.sanitizer("Device not supported"))
+        self.assertEqual(figures.sanitizer_refused("Device not supported"), "Device not supported")
+        self.assertEqual(figures.sanitizer_refused("========= ERROR SUMMARY: 1 error"), "")
 
     def test_microbenchmarks(self):
         (self.folder / "json").write_text("""{"ceilings": {"copy_gb_s": 4300.123, "launch_us": null}, "cases": [{"family": "relu", "name": "large", "implementations": [
             {"name": "native", "valid": true, "cold": {"median_us": 12.34567, "percent_of_ceiling": 95.4}, "warm": null}, {"name": "cuDNN", "skipped": "none"},
             {"name": "naive", "valid": false, "cold": null, "warm": null}]}]}""")
-        self.assertEqual(figures.microbenchmarks(self.folder / "json"), {"cases": 1, "wrong": 1, "copy gb s": 4300.12,
+        self.assertEqual(figures.microbenchmarks(self.folder / "json"), {"cases": 1, "wrong": 1, "failed": 0, "copy gb s": 4300.12,
                          "cold, or warm where nothing is rotated": {"relu/large": "native 12.35 µs (95 %), cuDNN not run: none, naive wrong"}})
         self.assertEqual(figures.microbenchmarks(self.folder / "none"), {})
+
+    def microbenchmark(self, *implementations, **more):
+        (self.folder / "json").write_text(json.dumps({"cases": [{"family": "f", "name": "n", "implementations": implementations, **more}]}))
+        found = figures.microbenchmarks(self.folder / "json")
+        return found["wrong"], found["failed"], found["cold, or warm where nothing is rotated"]["f/n"]
+
+    def test_how_a_microbenchmark_was_timed(self):
+        timing = {"median_us": 2.5, "percent_of_ceiling": 50}
+        said = self.microbenchmark(*({"name": str(n), "valid": True, "cold": {**timing, **marks}} for n, marks in
+                                     enumerate(({"graph": True, "launch_bound": False}, {"graph": False, "launch_bound": True}, {"graph": False, "launch_bound": False}))))
+        self.assertEqual(said, (0, 0, "0 2.5 µs (50 %) graph, 1 2.5 µs (50 %) launch-bound, 2 2.5 µs (50 %)"))
+
+    def test_microbenchmarks_that_threw(self):
+        right, wrong = {"name": "native", "valid": True, "error": 0, "bound": 1}, {"name": "cuDNN", "valid": False, "error": 2, "bound": 1}
+        threw, no_number = ({"name": name, "valid": False, "error": None, "bound": 1} for name in ("naive", "cuDNN TF32"))
+        not_reached = {"name": "last", "valid": False, "error": 0, "bound": 0}
+        self.assertEqual(self.microbenchmark(right, wrong, threw, no_number, error="naive: no memory"),
+                         (2, 1, "native right, cuDNN wrong, naive failed, cuDNN TF32 wrong; naive: no memory"))
+        self.assertEqual(self.microbenchmark(error="no memory"), (0, 1, "no memory"))
+        self.assertEqual(self.microbenchmark(right, not_reached, error="lost"), (0, 1, "native right, last failed; lost"))
+        self.assertEqual(self.microbenchmark(right, error="lost"), (0, 1, "native right; lost"))
 
     def test_training(self):
         self.assertEqual(figures.training(self.folder / "none"), {})
@@ -93,6 +117,14 @@ class Libraries(Folder):
         (cuda / "targets/x86_64-linux").mkdir(parents=True)
         (cuda / "targets/x86_64-linux/lib").symlink_to(cuda / "lib64")  # one folder by two names
         self.assertEqual(machine.find_libraries([str(wheels)], [str(cuda)]), [str(p) for p in (wheels / "cublas/lib", wheels / "cudnn/lib", cuda / "lib64")])
+
+    def test_a_hang_at_loading_libraries_is_a_fault(self):
+        script(self.folder / "bin/op_runner", "sleep 60")
+        with mock.patch.object(machine, "LOADING", 0.2):
+            found = machine.Machine(machine.Programs(self.folder))
+        said = "op_runner --libraries took more than 0.2 s, or could not be started"
+        self.assertEqual(found.without, {"cuBLAS": said, "cuDNN": said})
+        self.assertEqual(found.faults, [said, "no device was looked for: mnist is not among the programs"])
 
     def test_a_python_without_pytorch_is_none(self):
         self.assertEqual(machine.find_pytorch(script(self.folder / "python", "exit 1")), (None, "", []))

@@ -194,10 +194,31 @@ sed 's/"name": "A"/"name": "A", "about": "driver 2"/' before >driver2
 compares 0 "the device differs: A (driver 1) in driver1, A (driver 2) in driver2" driver1 driver2
 compares 0 "the device differs: A in before, B in other" before other --any-device
 sed 's/"name": "native", .*/"name": "native", "valid": false, "error": 0.5, "cold": null, "warm": null}]}]}/' before >wrong
-sed 's/"name": "native", .*/"name": "native", "skipped": "no library"}]}]}/' before >skipped
+sed 's/"name": "native", .*/"name": "native", "skipped": "no library"}, {"name": "naive", "valid": true, "cold": null, "warm": null}]}]}/' before >skipped
 compares 1 "f/n native: timed in before, wrong in wrong" before wrong
 compares 0 "f/n native: timed in before, not run in skipped (no library)" before skipped
 compares 0 "f/n native: wrong in wrong, timed in before" wrong before
 check "a row that is told once" '[ "$(grep -c "f/n native" out)" = 1 ]'
+# What threw, by an implementation beside one that was timed, or before there was any.
+sed 's/"warm": null}]}]}/"warm": null}, {"name": "naive", "valid": false, "error": null, "bound": 1, "cold": null, "warm": null}], "error": "naive: no memory"}]}/' before >threw
+sed 's/"implementations": .*/"implementations": [], "error": "no memory"}]}/' before >none
+sed 's/"implementations": .*/"implementations": [{"name": "native", "skipped": "no library"}]}]}/' before >all_skipped
+sed 's/{"name": "native", .*/{"name": "native", "valid": false, "error": 3, "bound": 1, "cold": null, "warm": null}, {"name": "naive", "valid": false, "error": null, "bound": 1, "cold": null, "warm": null}], "error": "naive: no memory"}]}/' before >both
+compares 1 "f/n: failed in threw (naive: no memory)" before threw
+compares 1 "f/n: failed in none (no memory)" before none
+check "a case that is told once" '[ "$(grep -c "f/n" out)" = 1 ]'
+compares 1 "f/n: failed in none (no memory)" none none
+compares 1 "f/n: failed in all_skipped (nothing of it was run)" before all_skipped
+compares 1 "f/n native: timed in before, wrong in both" before both
+compares 0 "f/n: failed in threw (naive: no memory)" threw before
+# A graph's replay and calls one by one are not the same measurement.
+sed 's/"high_us": [0-9]*/&, "graph": true/' slower >graph
+sed 's/"high_us": [0-9]*/&, "graph": false/' before >called
+compares 0 "| f/n | native | cold | 10 (9 to 11) | 20 (19 to 21) graph | 0.50 |" called graph
+check "pairs that are timed differently" 'grep -qx "1 timed differently, as a graph in one file only, which say nothing of the code" out && grep -qx "0 slower" out && grep -q "^0 of 0 the same" out'
+compares 1 "1 slower" before graph
+sed 's/"cases"/"interrupted": true, "cases"/' before >cut
+compares 0 "cut was interrupted: cases are missing" cut before
+compares 0 "cut was interrupted: cases are missing" before cut
 
 checked

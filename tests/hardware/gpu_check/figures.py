@@ -67,6 +67,13 @@ def sanitizer(text):
     return sum(counts) if counts else None
 
 
+def sanitizer_refused(text):
+    """The line by which compute-sanitizer says that it cannot work here, or nothing."""
+    said = r"^(?:=+ )?(.*(?:Device not supported|Internal Sanitizer Error|Unable to find injection library).*)$|^=+ (.*\bUnsupported\b.*)$"
+    line = re.search(said, text, re.M)
+    return (line[1] or line[2]).strip() if line else ""
+
+
 def json_lines(text):
     """The objects among the lines of a text."""
     found = []
@@ -86,16 +93,36 @@ def microbenchmarks(file):
             written = json.load(opened)
         if not written["cases"]:
             return {}
-        found = {"cases": len(written["cases"]), "wrong": sum(1 for c in written["cases"] for i in c["implementations"] if i.get("valid") is False)}
+        outcomes = [outcome(c, i) for c in written["cases"] for i in c["implementations"]]
+        without_result = sum("error" in c and "failed" not in [outcome(c, i) for i in c["implementations"]] for c in written["cases"])
+        found = {"cases": len(written["cases"]), "wrong": outcomes.count("wrong"), "failed": outcomes.count("failed") + without_result}
         found.update({name.replace("_", " "): round(value, 2) for name, value in (written.get("ceilings") or {}).items() if value is not None})
-        found["cold, or warm where nothing is rotated"] = {f"{c['family']}/{c['name']}": ", ".join(map(implementation, c["implementations"])) for c in written["cases"]}
+        found["cold, or warm where nothing is rotated"] = {f"{c['family']}/{c['name']}": case(c) for c in written["cases"]}
         return found
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
-def implementation(i):
+def outcome(c, i):
+    """Of an implementation of a case: right, wrong, failed or not run. Where something was thrown, the case has an `error` that begins with the
+    implementation's name; the error of a wrong one is above its bound, or no number."""
+    if "skipped" in i:
+        return "not run"
+    if i.get("valid") is not False:
+        return "right"
+    if i.get("error") is None:
+        return "failed" if re.search(rf"(^|; ){re.escape(i['name'])}: ", c.get("error", "")) else "wrong"
+    return "failed" if "error" in c and i["error"] <= i["bound"] else "wrong"  # it was not come to
+
+
+def case(c):
+    """What the report says of a case: its implementations, and what was thrown."""
+    return "; ".join(filter(None, [", ".join(implementation(c, i) for i in c["implementations"]), c.get("error")]))
+
+
+def implementation(c, i):
     timing = i.get("cold") or i.get("warm")
     if timing:
-        return f"{i['name']} {timing['median_us']:.4g} µs ({timing['percent_of_ceiling']:.0f} %)"
-    return f"{i['name']} not run: {i['skipped']}" if "skipped" in i else f"{i['name']} {'right' if i.get('valid') else 'wrong'}"
+        marks = "".join(f" {mark}" for key, mark in (("graph", "graph"), ("launch_bound", "launch-bound")) if timing.get(key))
+        return f"{i['name']} {timing['median_us']:.4g} µs ({timing['percent_of_ceiling']:.0f} %){marks}"
+    return f"{i['name']} {outcome(c, i)}" + (f": {i['skipped']}" if "skipped" in i else "")

@@ -1,6 +1,7 @@
 """What this machine has: the card and its driver, CUDA's libraries, a Python with PyTorch. Everything is asked of other
 processes, under limits, because drivers and libraries may hang or crash."""
 import glob
+import json
 import os
 import pathlib
 import platform
@@ -11,6 +12,7 @@ import sys
 from . import process
 
 CARD = "name,driver_version,memory.total,compute_cap,clocks.max.sm,power.limit"  # as nvidia-smi calls it
+LOADING = 60  # seconds for cuBLAS and cuDNN, which are gigabytes, to be loaded for the first time
 OLDEST_DRIVER = {12: 525, 13: 580}  # by CUDA's release notes, "Minimum Required Driver Version for CUDA Minor Version Compatibility"
 CHANGE_WHAT_IS_MEASURED = r"(?!MICA_DATA$|MICA_MIRROR$)MICA_|CUDA_(VISIBLE_DEVICES|DEVICE_ORDER|LAUNCH_BLOCKING|MODULE_LOADING)$|NVIDIA_TF32_OVERRIDE$"
 
@@ -44,14 +46,14 @@ except OSError:
 
 
 class Machine:
-    """device: empty, or why Mica cannot use one. fault: is that no answer of Mica's, but a bundle that does not work here?
+    """device: empty, or why Mica cannot use one. faults: sentences on what is no answer of Mica's, but a bundle that does not work here.
     without: {cuBLAS or cuDNN: why Mica cannot use it}. facts: what the report's head says, by name."""
 
     def __init__(self, programs, python=None, about={}):
         self.programs, self.about = programs, about
         self.python, self.torch, self.wheels = find_pytorch(python)
         self.library_folders = find_libraries(self.wheels)
-        self.card = find_card()
+        self.card, self.faults = find_card(), []
         self.facts = {**self.card, **self.versions(), **host()}
         self.without = self.libraries_that_cannot_be_used()
         for name in ("cuBLAS", "cuDNN"):
@@ -61,7 +63,9 @@ class Machine:
             self.facts["settings of the environment"] = inherited
         if self.torch:
             self.facts["PyTorch"] = self.torch
-        self.device, self.fault = self.why_no_device()
+        self.device = self.why_no_device()
+        if not self.card and not self.device:
+            self.facts = {**self.card_by_mica(), **self.facts}
 
     def environment(self, libraries=True, own=True):
         """For a program. own: one of Mica's, which needs the bundle's libraries; libraries: may it find cuBLAS and cuDNN?"""
@@ -80,9 +84,14 @@ class Machine:
 
     def libraries_that_cannot_be_used(self):
         op_runner = self.programs.find("op_runner")
-        text, _ = process.output_of([op_runner, "--libraries"], 20, self.environment()) if op_runner else ("", None)
+        if not op_runner:
+            return dict.fromkeys(("cuBLAS", "cuDNN"), "op_runner is not among the programs")
+        text, code = process.output_of([op_runner, "--libraries"], LOADING, self.environment())
         said = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
-        reasons = {name: said.get(name, "op_runner --libraries did not tell of it") for name in ("cuBLAS", "cuDNN")}
+        beside = "\n".join(line for line in text.splitlines() if not line.startswith(("cuBLAS: ", "cuDNN: ")))
+        if fault := why_it_failed("op_runner --libraries", beside, code, LOADING):
+            self.faults.append(fault)
+        reasons = {name: said.get(name, fault or "op_runner --libraries did not tell of it") for name in ("cuBLAS", "cuDNN")}
         return {name: reason for name, reason in reasons.items() if reason != "can be used"}
 
     def versions(self):
@@ -102,17 +111,26 @@ class Machine:
     def why_no_device(self):
         mnist = self.programs.find("mnist")
         if not mnist:
-            return "no device was looked for: mnist is not among the programs", True
+            self.faults.append("no device was looked for: mnist is not among the programs")
+            return self.faults[-1]
         text, code = process.output_of([mnist, "--device", "cuda", "--summary"], 30, self.environment())
         if code == 0:
-            return "", False
+            return ""
         for line in text.splitlines():
             if code == 1 and line.startswith("mnist: "):
-                return "no device: " + line.removeprefix("mnist: ") + self.older_driver(), False
-        if code is None:
-            return "no device was found: mnist did not end, or could not be started", True
-        return f"no device was found: mnist {process.Ended(code, 0).sentence()}: {' '.join(text.split())[-300:]}", True
+                return "no device: " + line.removeprefix("mnist: ") + self.older_driver()
+        self.faults.append("no device was found: " + why_it_failed("mnist", text, code, 30))
+        return self.faults[-1]
 
+    def card_by_mica(self):
+        """Where there is no nvidia-smi: as microbench names it. Empty where that does not work either."""
+        microbench = self.programs.find("microbench")
+        text, _ = process.output_of([microbench, *"--device cuda --validate --sizes small --filter copy --json -".split()], 20, self.environment()) if microbench else ("", None)
+        try:
+            device = json.JSONDecoder().raw_decode(text[text.index("{"):])[0]["device"]
+            return {"card": device["name"], "about the card": device["about"]}
+        except (ValueError, KeyError, TypeError):
+            return {}
 
     def older_driver(self):
         """A sentence where the driver is older than the CUDA that this bundle is built with needs."""
@@ -121,6 +139,14 @@ class Machine:
         if not needed or not driver or int(driver[0]) >= needed:
             return ""
         return f"; CUDA {toolkit[1]} needs driver R{needed} or newer, and this one is {self.card['driver']}"
+
+
+def why_it_failed(name, text, code, limit):
+    """Of a program and what output_of says of it; empty where it ended well."""
+    if code is None:
+        return f"{name} took more than {limit} s, or could not be started"
+    sentence, last = process.Ended(code, 0).sentence(), " ".join(text.split())[-300:]
+    return f"{name} {sentence}" + (f": {last}" if last else "") if sentence else ""
 
 
 def find_card():

@@ -97,10 +97,20 @@ def start_report(options, machine, about):
             "command": shlex.join(["gpu-check", *sys.argv[1:]]), "small": options.small, "steps": []}
 
 
+def last_end(begin, scale):
+    """When the last step must end, so that the whole run does where ending that one takes its time."""
+    return begin + (WHOLE_RUN - 3 * process.GRACE) * scale
+
+
+def end_of(step, before, now, last, scale):
+    """Until when a step may run, if the one before it had until `before`. It has its seconds, and what was left over; what those before it took
+    beyond theirs, as one does that does not end when asked to, is missing for the last ones."""
+    return min(max(before, now) + step.seconds * scale, last)
+
+
 def check(options, machine, about, begin):
-    """All chosen steps; returns the report. Each has seconds of its own, and what those before it left over: a step that hangs takes
-    none of a later one's."""
-    end, out = begin + ASKING * options.limit_scale, pathlib.Path(options.out)
+    """All chosen steps; returns the report."""
+    end, last, out = begin + ASKING * options.limit_scale, last_end(begin, options.limit_scale), pathlib.Path(options.out)
     written = start_report(options, machine, about)
     earlier = report.read(out) if options.only else None
     known = {step["name"]: step for step in earlier["steps"]} if earlier and earlier["bundle"] == about else {}
@@ -108,7 +118,7 @@ def check(options, machine, about, begin):
     entries = {step.name: known.get(step.name) or not_run(step) for step in STEPS if not options.only or step.name in options.only or step.name in known}
     written["steps"] = list(entries.values())
     for step in chosen:
-        end += step.seconds * options.limit_scale
+        end = end_of(step, end, time.monotonic(), last, options.limit_scale)
         print(f"{step.name:22}", end="", flush=True)
         entry, go_on = do(step, machine, out, end - time.monotonic(), options.small)
         print(f"{entry['status']:12}{entry['seconds']:6.1f} s  {report.short(entry['figures'])}{'  ' if entry['figures'] else ''}{entry['reason']}", flush=True)

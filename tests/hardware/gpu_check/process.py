@@ -77,6 +77,7 @@ def output_of(command, limit=20, environment=None):
         return child.communicate(timeout=limit)[0], child.returncode
     except subprocess.TimeoutExpired:
         end(child)
+        child.stdout.close()
         return "", None
     except BaseException:
         end(child)

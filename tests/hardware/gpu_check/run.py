@@ -20,6 +20,11 @@ class TimedOut(Exception):
     """A step whose time is over."""
 
 
+def ways_that_failed(failed, count):
+    """A sentence, of {way: why}, where there are count ways; empty where none failed."""
+    return f"{len(failed)} of {count} ways failed: " + "; ".join(f"{name} ({why})" for name, why in failed.items()) if failed else ""
+
+
 class Run:
     def __init__(self, step, machine, out, limit, small):
         self.machine, self.out, self.small = machine, pathlib.Path(out), small
@@ -102,6 +107,11 @@ class Run:
     def check_ended(self):
         if sentence := self.ended.sentence():
             raise Failed(f"{self.command} {sentence}")
+
+    def why_no_result(self):
+        """Of the last program: how it ended, and its last line."""
+        sentence, lines = self.ended.sentence(), self.printed.splitlines()
+        return f"{self.command} {sentence}" + (f": {lines[-1][:300]}" if lines else "") if sentence else f"{self.command} printed no result"
 
     def try_out(self, command):
         """A call for the log alone."""

@@ -3,7 +3,7 @@ is gathered and normalised in the step. Times are medians over the rounds, ratio
 import statistics
 
 from . import figures
-from .run import Failed, Skipped
+from .run import Failed, Skipped, ways_that_failed
 
 ROUNDS, BATCH = 3, 128
 MICA = {  # name: options of benchmarks/step
@@ -36,7 +36,7 @@ def work(run):
             run.figures["rounds"] = number + 1
     finally:  # what there is, where it is cut
         note(run.figures, rounds)
-        run.note_reason(f"{len(failed)} of {len(ways) + len(modes)} ways failed: " + "; ".join(f"{name} ({why})" for name, why in failed.items()) if failed else without)
+        run.note_reason(ways_that_failed(failed, len(ways) + len(modes)) or without)
     if failed:
         raise Failed(run.reason)
 
@@ -49,7 +49,7 @@ def by_mica(run, step, name, options, times, failed):
     if run.ended.code == 0 and len(lines) == 1 and "median_ms" in lines[0]:
         times[name] = lines[0]["median_ms"]
     else:
-        failed[name] = why_no_time(run)
+        failed[name] = run.why_no_result()
 
 
 def by_pytorch(run, twin, modes, times, failed):
@@ -63,13 +63,7 @@ def by_pytorch(run, twin, modes, times, failed):
         if "median_ms" in said.get(mode, {}):
             times[name] = said[mode]["median_ms"]
         else:
-            failed[name] = " ".join(said.get(mode, {}).get("error", "").split())[:300] or why_no_time(run)
-
-
-def why_no_time(run):
-    """Of the last program: how it ended, and its last line."""
-    sentence, lines = run.ended.sentence(), run.printed.splitlines()
-    return f"{run.command} {sentence}" + (f": {lines[-1][:300]}" if lines else "") if sentence else f"{run.command} printed no result"
+            failed[name] = " ".join(said.get(mode, {}).get("error", "").split())[:300] or run.why_no_result()
 
 
 def note(found, rounds):
