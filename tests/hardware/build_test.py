@@ -49,7 +49,7 @@ class Build(fakes.Folder):
         for name in ("kernels", "cudnn", "ops-f64", "ops-f32", "gradients", "ten-steps", "conformance"):
             self.assertGreater(found[name]["figures"]["assertions"], 1, name)
         for name in ("train-native", "train-library", "train-graph"):
-            self.assertEqual((found[name]["figures"]["epochs"], found[name]["figures"]["data"]), (1, "other images"))
+            self.assertEqual((found[name]["figures"]["epochs"], found[name]["figures"]["data"]), (1, "8 and 4 images, not all of MNIST"))
         self.assertEqual(found["racecheck"]["figures"], {"errors": 0})
         self.assertEqual(len(found["pytorch"]["figures"]["ms a step"]), 9)
         self.assertEqual(found["profile"]["text"].count("profile: of an emulated device, whose times say nothing of a GPU's"), 3)

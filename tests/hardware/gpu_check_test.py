@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """gpu-check with programs that pass, fail, crash and hang: what it says, writes, and leaves behind."""
+import os
 import re
 import sys
 import unittest
+from unittest import mock
 
 sys.dont_write_bytecode = True
 import fakes
@@ -239,6 +241,20 @@ class Check(Bundle):
         self.assertEqual((said, found["epochs"], found["data"]), (("failed", "mnist ended with status 3"), 2, "MNIST"))
         self.fake("mnist", "case \"$*\" in *--summary*) exit 0 ;; esac; exit 3")
         self.assertEqual(self.only("train-native"), (("failed", "mnist ended with status 3"), {}))  # not those of the run before
+
+    def test_the_bundle_s_part_of_mnist_is_used_where_the_environment_names_none(self):
+        (self.home / "files/data").mkdir(parents=True)
+        self.fake("mnist", '''case "$*" in *--summary*) exit 0 ;; esac
+            while [ $# -gt 0 ]; do [ "$1" = --log ] && log=$2; shift; done
+            echo "data: *** IDX files that are NOT the original MNIST in $MICA_DATA: 20 training and 4 test images ***"
+            echo "$MICA_DATA" >&2
+            { echo "epoch,train_loss,train_accuracy,test_loss,test_accuracy,best_test_accuracy,lr,seconds,images_per_second"; echo "1,0.3,90,0.1,96.00,96.00,0.05,2.000,30000.0"; } >"$log"''')
+        environment = {name: value for name, value in os.environ.items() if name != "MICA_DATA"}
+        with mock.patch.dict(os.environ, environment, clear=True):
+            self.assertEqual(self.only("train-native")[1]["data"], "20 and 4 images, not all of MNIST")
+            self.assertIn(f"{self.home / 'files/data'}\n", (self.out / "train-native.log").read_text())
+        self.check("--only", "train-native", MICA_DATA="/elsewhere")
+        self.assertIn("\n/elsewhere\n", (self.out / "train-native.log").read_text())
 
     def test_drawn_digits_are_called_so(self):
         self.fake("mnist", (self.home / "bin/mnist").read_text().replace("MNIST (SHA-256 checked)", "*** DRAWN DIGITS, NOT MNIST, which could not be had"))

@@ -3,8 +3,11 @@
 
 usage: pack_test.py CXX
 """
+import gzip
 import json
+import os
 import pathlib
+import struct
 import subprocess
 import sys
 import tarfile
@@ -79,6 +82,27 @@ class Pack(Folder):
         said = subprocess.run([home / "bin/mnist"], env={"LD_LIBRARY_PATH": str(home / "lib")}, capture_output=True, text=True)
         self.assertEqual((said.stdout, said.stderr), ("7\n", ""))
         self.assertTrue(subprocess.run([home / "gpu-check", "--list"], capture_output=True).stdout)
+
+    def test_a_small_data_set(self):
+        whole = self.folder / "mnist"
+        whole.mkdir()
+        for name, count in (("train", 20003), ("t10k", 5)):
+            (whole / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x803, count, 2, 3) + bytes(i % 251 for i in range(count * 6)))
+            (whole / f"{name}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(struct.pack(">2I", 0x801, count) + bytes(i % 10 for i in range(count))))
+        with mock.patch.dict(os.environ, {"MICA_DATA": str(whole)}):
+            file, _ = pack.pack(self.build, self.folder / "into", newest_glibc=(99,))
+        with tarfile.open(file) as tar:
+            tar.extractall(self.folder / "elsewhere")
+        data = next((self.folder / "elsewhere").iterdir()) / "files/data"
+        for name, count in (("train", 20000), ("t10k", 5)):
+            self.assertEqual((data / f"{name}-images-idx3-ubyte").read_bytes(), struct.pack(">4I", 0x803, count, 2, 3) + bytes(i % 251 for i in range(count * 6)))
+            self.assertEqual((data / f"{name}-labels-idx1-ubyte").read_bytes(), struct.pack(">2I", 0x801, count) + bytes(i % 10 for i in range(count)))
+        self.assertIn("the first 20000 and 4000 images", json.loads((data.parents[1] / "about.json").read_text())["data"])
+        (whole / "t10k-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x803, 5, 2, 3) + bytes(29))
+        with mock.patch.dict(os.environ, {"MICA_DATA": str(whole)}), self.assertRaisesRegex(pack.Refused, "has 45 bytes, expected 46 or more; is it cut off"):
+            pack.small_set(whole, self.folder / "none")
+        self.assertTrue(pack.small_set(None, self.folder / "none").startswith("none: "))
+        self.assertFalse((self.folder / "none").exists())
 
     def test_too_large(self):
         said = self.refusal(limit=0.001, newest_glibc=(99,))

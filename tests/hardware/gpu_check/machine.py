@@ -78,6 +78,8 @@ class Machine:
             environment["LD_LIBRARY_PATH"] = ":".join(folders)
         if self.programs.files:
             environment["MICA_SOURCE"] = str(self.programs.files)
+            if (self.programs.files / "data").is_dir():
+                environment.setdefault("MICA_DATA", str(self.programs.files / "data"))
         environment.setdefault("MICA_MIRROR", "http://127.0.0.1:9")  # a run downloads nothing: MICA_DATA, or drawn digits
         environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as nvidia-smi counts
         return environment

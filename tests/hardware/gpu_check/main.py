@@ -25,7 +25,7 @@ DONE, FOUND_FAILURES, BAD_USAGE, NO_DEVICE, INTERRUPTED = 0, 1, 2, 3, 130
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="gpu-check", description="Tries Mica on this machine's GPU, most valuable first, within eight minutes, and writes "
                                      "report.md and report.json.", epilog="Exit status: 0 all that could be tried passed, 1 something failed, 2 an option that means nothing, "
-                                     "3 there is no device, 130 Ctrl-C. MICA_DATA names a folder with MNIST's four files; without it drawn digits are used.")
+                                     "3 there is no device, 130 Ctrl-C. MICA_DATA names a folder with MNIST's four files; without it the bundle's part of them is used.")
     parser.add_argument("--only", metavar="STEP", action="append", help="this step (again for more); others stay in the report as they were")
     parser.add_argument("--list", action="store_true", help="name the steps and stop")
     parser.add_argument("--out", metavar="DIR", default="mica-gpu-report", help="folder for report and logs (default: %(default)s)")

@@ -1,6 +1,8 @@
 """The steps, most valuable first. A step is a function of a Run (run.py): it calls programs, notes figures, and raises Skipped or
 Failed with a sentence. It has its seconds, and what earlier steps left over. With --small every step does the least that still goes
 all its way, for trying gpu-check itself on a slow device."""
+import re
+
 from . import figures, side_by_side
 from .cases import run_cases
 from .run import Failed, Skipped, TimedOut, ways_that_failed
@@ -125,7 +127,10 @@ def training(policy, *options, needs=()):
 
 def data(printed):
     """The images that mnist says it has."""
-    return "drawn digits, not MNIST" if "DRAWN DIGITS" in printed else "MNIST" if "data: MNIST" in printed else "other images"
+    if "DRAWN DIGITS" in printed or "data: MNIST" in printed:
+        return "drawn digits, not MNIST" if "DRAWN DIGITS" in printed else "MNIST"
+    part = re.search(r"(\d+) training and (\d+) test images", printed)
+    return f"{part[1]} and {part[2]} images, not all of MNIST" if part else "other images"
 
 
 def profile(run):
