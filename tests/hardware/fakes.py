@@ -16,7 +16,7 @@ PASSED = 'echo "All tests passed (12 assertions in 3 test cases)"'
 FAKES = {
     "mnist": '''case "$*" in *--summary*) exit 0 ;; esac
         while [ $# -gt 0 ]; do [ "$1" = --log ] && log=$2; shift; done
-        echo "data: MNIST (SHA-256 checked) in /data"
+        echo "data: MNIST (SHA-256 checked) in /data"; echo "libraries did 12 ops and refused 3, which our own kernels did"
         [ -z "$log" ] || { echo "epoch,train_loss,train_accuracy,test_loss,test_accuracy,best_test_accuracy,lr,seconds,images_per_second"
         echo "1,0.3,90,0.1,96.00,96.00,0.05,2.000,30000.0"; echo "2,0.1,97,0.05,98.50,98.50,0.05,1.500,40000.0"; } >"$log"''',
     "mica_tests": PASSED,

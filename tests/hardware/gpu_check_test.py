@@ -256,6 +256,11 @@ class Check(Bundle):
         self.check("--only", "train-native", MICA_DATA="/elsewhere")
         self.assertIn("\n/elsewhere\n", (self.out / "train-native.log").read_text())
 
+    def test_libraries_that_do_nothing_fail(self):
+        self.assertEqual({name: self.only("train-library")[1][name] for name in ("library ops", "refused")}, {"library ops": 12, "refused": 3})
+        self.fake("mnist", (self.home / "bin/mnist").read_text().replace("did 12 ops", "did 0 ops"))
+        self.assertEqual(self.only("train-library")[0], ("failed", "the libraries did nothing: our own kernels did it all"))
+
     def test_drawn_digits_are_called_so(self):
         self.fake("mnist", (self.home / "bin/mnist").read_text().replace("MNIST (SHA-256 checked)", "*** DRAWN DIGITS, NOT MNIST, which could not be had"))
         self.assertEqual(self.only("train-native")[1]["data"], "drawn digits, not MNIST")
