@@ -4,6 +4,8 @@ import contextlib
 import importlib.util
 import io
 import json
+import os
+import signal
 import sys
 import time
 import unittest
@@ -131,6 +133,23 @@ class Libraries(Folder):
         self.assertEqual(machine.find_pytorch(self.folder / "none"), (None, "", []))
         python = script(self.folder / "python", 'printf "2.1\\n3.12\\n/site/nvidia\\n"')
         self.assertEqual(machine.find_pytorch(python), (python, "2.1, Python 3.12", ["/site/nvidia"]))
+
+
+class Processes(Folder):
+    def test_ctrl_c_while_a_program_starts_leaves_nothing_behind(self):
+        program, started = script(self.folder / "program", f'echo $$ >"{self.folder}/pid"; sleep 60'), []
+        popen = process.subprocess.Popen
+
+        def interrupted(*arguments, **how):
+            started.append(popen(*arguments, **how))
+            os.kill(os.getpid(), signal.SIGINT)
+            return started[0]
+
+        for run in (lambda: process.run([program], self.folder / "log", 30), lambda: process.output_of([program], 30)):
+            started.clear()
+            with mock.patch.object(process.subprocess, "Popen", interrupted), self.assertRaises(KeyboardInterrupt):
+                run()
+            self.assertTrue(gone(started[0].pid))
 
 
 class Twin(unittest.TestCase):

@@ -1,4 +1,5 @@
 """One program under a time limit. Its whole process group ends with it, so that a hang, also of a child, costs one step."""
+import functools
 import os
 import pathlib
 import signal
@@ -26,14 +27,27 @@ class Ended:
         return f"ended with status {self.code}" if self.code else ""
 
 
+def start(command, environment, **streams):
+    """A child in a group of its own, and what lets signals through again: until then they wait, so that no Ctrl-C comes between the
+    child's start and the caller's `try`, and leaves it behind. Raises OSError."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    release = functools.partial(signal.pthread_sigmask, signal.SIG_SETMASK, before)
+    try:
+        return subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
+                                preexec_fn=release, **streams), release
+    except BaseException:
+        release()
+        raise
+
+
 def run(command, log, limit, environment=None):
     """Appends what the command prints to the file `log`, and waits at most `limit` seconds for it. A command that cannot be
     started raises OSError. Nothing of its process group is left when this returns or raises."""
-    start = time.monotonic()
+    begin = time.monotonic()
     with open(log, "ab") as out:
-        child = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                                 env=environment, start_new_session=True)
+        child, release = start(command, environment, stdout=out)
     try:
+        release()
         code, killed = child.wait(timeout=max(limit, 0.01)), True
     except subprocess.TimeoutExpired:
         code, killed = None, end(child)
@@ -41,7 +55,7 @@ def run(command, log, limit, environment=None):
         end(child)
         raise
     signal_group(child, signal.SIGKILL)  # what it has left behind
-    return Ended(code, time.monotonic() - start, killed)
+    return Ended(code, time.monotonic() - begin, killed)
 
 
 def end(child):
@@ -69,11 +83,11 @@ def signal_group(child, number):
 def output_of(command, limit=20, environment=None):
     """What a small program prints on stdout, and its exit status: ("", None) where it cannot be run or takes too long."""
     try:
-        child = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                 stderr=subprocess.STDOUT, env=environment, start_new_session=True, text=True, errors="replace")
+        child, release = start(command, environment, stdout=subprocess.PIPE, text=True, errors="replace")
     except OSError:
         return "", None
     try:
+        release()
         return child.communicate(timeout=limit)[0], child.returncode
     except subprocess.TimeoutExpired:
         end(child)
@@ -81,6 +95,7 @@ def output_of(command, limit=20, environment=None):
         return "", None
     except BaseException:
         end(child)
+        child.stdout.close()
         raise
 
 
