@@ -70,8 +70,8 @@ TEST_CASE("ten f64 steps of every network equal PyTorch's losses and weights") {
   }
 }
 
-// Two under SGD, but for gap-19k: an activation at 8e-7 is on the other side of ReLU in f32, and then gradients are others. One under Adam,
-// whose first step is as long for a gradient that is all rounding.
+// The second loss has passed through a gradient, and in f32 an activation or a maximum that is all but a tie (gap-19k has an activation at
+// 8e-7 here) may be decided otherwise: one such decision moves it by 1e-5 to 6e-4.
 TEST_CASE("the first f32 losses of every network equal PyTorch's f64 ones") {
   const Safetensors file = load_safetensors(project_file("tests/pytorch/networks.safetensors"));
   const std::map<std::string, Tensor> pytorch(file.tensors.begin(), file.tensors.end());
@@ -79,8 +79,8 @@ TEST_CASE("the first f32 losses of every network equal PyTorch's f64 ones") {
     INFO(entry.name);
     const std::vector<double> losses = pytorch.at(entry.name + ".losses").to_vector<double>();
     const StepsTaken t = take_steps({.network = entry.name, .by_formula = true, .dtype = DType::f32, .images_a_step = 4, .steps = 2});
-    const bool sgd = entry.recipe.optimizer.starts_with("sgd");
-    for (std::size_t i = 0; i < (sgd && entry.name != "gap-19k" ? 2 : 1); ++i) CHECK(std::abs(t.losses[i] - losses[i]) < 2e-6 * losses[i]);
+    CHECK(std::abs(t.losses[0] - losses[0]) < 2e-6 * losses[0]);
+    CHECK(std::abs(t.losses[1] - losses[1]) < 1e-3 * losses[1]);
   }
 }
 

@@ -14,6 +14,7 @@ from gpu_check import main, process, steps
 
 class Check(Bundle):
     def test_all_is_well(self):
+        (self.home / "lib").mkdir()
         status, text, found = self.check()
         self.assertEqual((status, {step["status"] for step in found.values()}), (0, {"passed"}), text)
         self.assertEqual(list(found), [step.name for step in steps.STEPS])
