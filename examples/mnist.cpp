@@ -130,13 +130,6 @@ networks::Recipe recipe_of(const networks::Network& entry, const Options& o) {
   return recipe;
 }
 
-// "19,866"
-std::string grouped(std::int64_t number) {
-  std::string text = std::to_string(number);
-  for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, ",");
-  return text;
-}
-
 void list_networks() {
   constexpr const char* format = "{:<16}{:>7}{:>8}{:>7}  {:<26}{:<32}{:<55}{:>8}\n";
   fmt::print(format, "network", "params", "epochs", "batch", "optimizer", "scheduler", "augmentation", "target");
@@ -334,7 +327,7 @@ int run(const Options& o, Saved& saved) {
   if (!o.eval) return train(network, recipe, o, dtype, digits, place.device, progress, saved);
   std::signal(SIGINT, on_interrupt);
   Metrics metrics(10, place.device);
-  const training::Score score = training::evaluate(network, digits.test.to(place.device), dtype, interrupted, &metrics);
+  const training::Score score = training::evaluate(network, digits.test.to(place.device), dtype, interrupted, o.confusion ? &metrics : nullptr);
   if (interrupted) return 130;
   progress.announce(fmt::format("test accuracy ({}): {:.2f} %, loss {:.6f}", digits.is_mnist ? "MNIST" : "not MNIST", score.accuracy, score.loss));
   if (o.confusion) {

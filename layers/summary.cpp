@@ -30,13 +30,11 @@ struct Rows : ForwardObserver {
   }
 };
 
+}  // namespace
 
-// Thousands separated by commas, as in the documents.
 std::string grouped(std::int64_t value) {
   return value < 1000 ? fmt::format("{}", value) : fmt::format("{},{:03}", grouped(value / 1000), value % 1000);
 }
-
-}  // namespace
 
 std::string summary(Module& network, const Shape& input) {
   const std::vector<Tensor> parameters = network.parameters();

@@ -22,7 +22,6 @@ inline Sequential build_bigkernel_10k() {
 
 inline Network bigkernel_10k() {
   return {.name = "bigkernel-10k",
-          .description = "ends with a 7×7 convolution",
           .build = build_bigkernel_10k,
           .recipe = {.epochs = 15, .batch_size = 128, .optimizer = "sgd lr=0.01 momentum=0.9", .schedule = "constant"},
           .document = 99.29,

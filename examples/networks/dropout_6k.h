@@ -22,7 +22,6 @@ inline Sequential build_dropout_6k() {
 
 inline Network dropout_6k() {
   return {.name = "dropout-6k",
-          .description = "dropout between batch norm and ReLU",
           .build = build_dropout_6k,
           .recipe = {.epochs = 15, .batch_size = 128, .optimizer = "sgd lr=0.01 momentum=0.9", .schedule = "constant"},
           .document = 99.28,

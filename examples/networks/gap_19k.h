@@ -25,7 +25,6 @@ inline Sequential build_gap_19k() {
 // The document's recipe. It rotates with torchvision's default, nearest-neighbour sampling.
 inline Network gap_19k() {
   return {.name = "gap-19k",
-          .description = "blocks of 3×3 convolutions, global average pooling",
           .build = build_gap_19k,
           .recipe = {.epochs = 19, .batch_size = 512, .optimizer = "sgd lr=0.05 momentum=0.9", .schedule = "step step_size=10 gamma=0.1",
                      .augmentation = {RandomApply{{CenterCropResize{22}}, 0.1}, RandomRotation{15}}},

@@ -24,7 +24,6 @@ inline Sequential build_gap_8k() {
 
 inline Network gap_8k() {
   return {.name = "gap-8k",
-          .description = "1×1 convolutions, global average pooling before the last of them",
           .build = build_gap_8k,
           .recipe = {.epochs = 15, .batch_size = 128, .optimizer = "sgd lr=0.01 momentum=0.9", .schedule = "constant"},
           .document = 99.37,

@@ -22,10 +22,9 @@ struct Recipe {
 };
 
 struct Network {
-  std::string name, description;
+  std::string name;
   std::function<Sequential()> build;  // (N, 1, 28, 28) → logits or log-probabilities (N, 10); draws its weights
   Recipe recipe;
-  std::vector<std::string> other_schedules = {};  // that its document has too
   double document;                                // the best test accuracy in its document, in %
   double target;                                  // ours, within the recipe's epochs: the median of five seeds
 };

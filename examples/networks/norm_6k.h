@@ -25,7 +25,6 @@ inline Sequential build_norm_6k() {
 // The document rotates, moves and deforms images, and gives no strengths.
 inline Network norm_6k() {
   return {.name = "norm-6k",
-          .description = "plain-6k with batch norm and ReLU",
           .build = build_norm_6k,
           .recipe = {.epochs = 15, .batch_size = 128, .optimizer = "adam lr=0.01", .schedule = "plateau factor=0.1 patience=2",
                      .augmentation = {RandomApply{{RandomAffine{.degrees = 7, .translate = {0.1, 0.1}}, ElasticTransform{.alpha = 20, .sigma = 5}}, 0.5}}},

@@ -26,7 +26,6 @@ inline Sequential build_plain_6k() {
 // The document rotates, moves and deforms images, and gives no strengths.
 inline Network plain_6k() {
   return {.name = "plain-6k",
-          .description = "convolutions without activation",
           .build = build_plain_6k,
           .recipe = {.epochs = 15, .batch_size = 128, .optimizer = "adam lr=0.001", .schedule = "constant",
                      .augmentation = {RandomApply{{RandomAffine{.degrees = 7, .translate = {0.1, 0.1}}, ElasticTransform{.alpha = 20, .sigma = 5}}, 0.5}}},

@@ -25,7 +25,6 @@ inline Sequential build_rotate_7k() {
 // The document gives no angle.
 inline Network rotate_7k() {
   return {.name = "rotate-7k",
-          .description = "trained on rotated images with a rate that falls every second epoch",
           .build = build_rotate_7k,
           .recipe = {.epochs = 15, .batch_size = 128, .optimizer = "sgd lr=0.1 momentum=0.9", .schedule = "step step_size=2 gamma=0.6",
                      .augmentation = {RandomRotation{7}}},

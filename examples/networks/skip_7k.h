@@ -30,7 +30,6 @@ inline Sequential build_skip_7k() {
 // The document rotates, moves and deforms images, and gives no strengths.
 inline Network skip_7k() {
   return {.name = "skip-7k",
-          .description = "two skip connections",
           .build = build_skip_7k,
           .recipe = {.epochs = 15, .batch_size = 128, .optimizer = "adam lr=0.01", .schedule = "plateau factor=0.1 patience=2",
                      .augmentation = {RandomApply{{RandomAffine{.degrees = 7, .translate = {0.1, 0.1}}, ElasticTransform{.alpha = 20, .sigma = 5}}, 0.5}}},

@@ -34,7 +34,6 @@ inline Sequential build_transition_16k() {
 // The document shears after normalising: what comes in from outside is 0 there, a grey, and not black.
 inline Network transition_16k() {
   return {.name = "transition-16k",
-          .description = "a transition to fewer channels, weights drawn by He's rule",
           .build = build_transition_16k,
           .recipe = {.epochs = 20, .batch_size = 128, .optimizer = "adam lr=0.001", .schedule = "plateau factor=0.1 patience=2", .clip_norm = 5,
                      .augmentation = {Normalize{0.1307, 0.3081}, RandomAffine{.shear_x = 10}}},

@@ -127,6 +127,14 @@ const Makers<Optimizer, const Parameters&>& optimizers() {
   return makers;
 }
 
+// A warm-up's options; the defaults are LinearLR's.
+struct Linear {
+  double start_factor = 1.0 / 3, end_factor = 1;
+  std::int64_t total_iters = 5;
+
+  explicit Linear(Choice& c) { c.take("start_factor", start_factor), c.take("end_factor", end_factor), c.take("total_iters", total_iters); }
+};
+
 // A new schedule is an entry here. The length is what is left of the training.
 const Makers<Schedule, Optimizer&, const TrainingLength&>& schedules() {
   static const Makers<Schedule, Optimizer&, const TrainingLength&> makers{
@@ -146,10 +154,8 @@ const Makers<Schedule, Optimizer&, const TrainingLength&>& schedules() {
        }},
       {"linear",
        [](Choice& c, Optimizer& optimizer, const TrainingLength&) {
-         double start = 1.0 / 3, end = 1;
-         std::int64_t total_iters = 5;
-         c.take("start_factor", start), c.take("end_factor", end), c.take("total_iters", total_iters);
-         return std::make_unique<LinearLR>(optimizer, start, end, total_iters);
+         const Linear o(c);
+         return std::make_unique<LinearLR>(optimizer, o.start_factor, o.end_factor, o.total_iters);
        }},
       {"multistep",
        [](Choice& c, Optimizer& optimizer, const TrainingLength&) {
@@ -184,13 +190,6 @@ const Makers<Schedule, Optimizer&, const TrainingLength&>& schedules() {
   return makers;
 }
 
-// How many epochs a warm-up takes.
-std::int64_t iterations(Choice choice) {
-  std::int64_t total_iters = 5;
-  choice.take("total_iters", total_iters);
-  return total_iters;
-}
-
 }  // namespace
 
 std::unique_ptr<Optimizer> make_optimizer(const std::string& text, const std::vector<Tensor>& parameters, std::optional<double> lr) {
@@ -206,10 +205,11 @@ ChosenSchedule make_schedule(const std::string& text, Optimizer& optimizer, cons
   const std::size_t then = text.find(" then ");
   if (then == std::string::npos) return {one(text, length), Choice("scheduler", text).name == "onecycle"};
   const std::string first = text.substr(0, then), rest = text.substr(then + 6);
-  const Choice warm_up("scheduler", first), main("scheduler", rest);
+  Choice warm_up("scheduler", first);
+  const Choice main("scheduler", rest);
   if (warm_up.name != "linear" || main.name == "onecycle" || rest.find(" then ") != std::string::npos)
     throw Error(fmt::format("scheduler '{}': expected one 'linear', and after 'then' one that is stepped every epoch", text));
-  const std::int64_t epochs = iterations(warm_up);
+  const std::int64_t epochs = Linear(warm_up).total_iters;
   std::vector<std::unique_ptr<Schedule>> parts;
   parts.push_back(one(first, length));
   parts.push_back(one(rest, {length.epochs - epochs, length.batches}));

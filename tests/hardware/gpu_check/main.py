@@ -56,7 +56,7 @@ def interrupt(number, frame):
     raise KeyboardInterrupt
 
 
-SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}  # they end a step, and wait while a report is written
+SIGNALS = process.SIGNALS  # they wait while a report is written
 
 
 def do(step, machine, out, limit, small):

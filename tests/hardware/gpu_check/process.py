@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 
+SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}  # that end a step
 GRACE = 2.0  # seconds between asking a group to end and killing it
 
 
@@ -30,7 +31,7 @@ class Ended:
 def start(command, environment, **streams):
     """A child in a group of its own, and what lets signals through again: until then they wait, so that no Ctrl-C comes between the
     child's start and the caller's `try`, and leaves it behind. Raises OSError."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     release = functools.partial(signal.pthread_sigmask, signal.SIG_SETMASK, before)
     try:
         return subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
